@@ -1,0 +1,240 @@
+"""Which request an entry is about.
+
+An entry signed for one key must not pass for another: it names its key, and the member
+that the kind of key is made of must be the URL, file or project that was asked for. A
+mandatory member that is missing counts as no signature at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import md5
+
+from .entry import Entry, Key, Kind, urlmd5
+from .errors import NotBelieved, Reason
+from .urls import Checksum, basename, checksum_in, distribution_in, without_fragment
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody wants to know of the directory.
+
+    `key`
+        the directory key
+    `url`
+        as the profile writes it, less its fragment; None where only the key is known
+    `checksums`
+        what the profile, or the fragment of the URL, says of the content
+    `requirement`
+        the project an index page is read for
+    `any_kind`
+        whether a key of a kind that has no rule may be asked for; bound by `key` alone
+    """
+
+    key: Key
+    url: str | None = None
+    checksums: tuple[Checksum, ...] = ()
+    requirement: str | None = None
+    any_kind: bool = False
+
+    @classmethod
+    def for_file(cls, url: str, *checksums: Checksum) -> Request:
+        """Ask for what `url` fetches. A checksum in its fragment counts too."""
+        return cls(Key.for_file(url), without_fragment(url), _with_fragment(url, checksums))
+
+    @classmethod
+    def for_distribution(cls, url: str, *checksums: Checksum) -> Request | None:
+        """Ask for the Python distribution that `url` names; None if it names none."""
+        file = distribution_in(url)
+        if file is None:
+            return None
+        return cls(
+            Key.for_distribution(file.name, file.version),
+            without_fragment(url),
+            _with_fragment(url, checksums),
+        )
+
+    def agrees(self, entry: Entry) -> bool | None:
+        """Whether the entry names the content that the checksums ask for; None where it
+        cannot be told before the content is read."""
+        verdicts = [_agrees(checksum, entry) for checksum in self.checksums]
+        if False in verdicts:
+            return False
+        return True if True in verdicts else None
+
+
+def _with_fragment(url: str, checksums: tuple[Checksum, ...]) -> tuple[Checksum, ...]:
+    in_url = checksum_in(url)
+    return checksums if in_url is None or in_url in checksums else (*checksums, in_url)
+
+
+STATED = frozenset({"md5", "sha256", "sha512"})
+"""The algorithms whose checksums an entry states."""
+
+
+def _agrees(checksum: Checksum, entry: Entry) -> bool | None:
+    if checksum.algorithm == "sha512":
+        return checksum.value == entry.sha512.hex
+    stated = entry.string(checksum.algorithm) if not entry.legacy else None
+    return None if stated is None else stated == checksum.value
+
+
+def check_binding(entry: Entry, request: Request) -> None:
+    """Raise `NotBelieved` with ``key-mismatch`` unless `entry` is about `request`.
+
+    What is asked of an entry without `format` is less, since older programs wrote less;
+    whether such entries are looked at at all is for the policy to say.
+    """
+    if not entry.legacy and entry.key != request.key.text:
+        raise _mismatch(f"it is signed for the key {entry.key}")
+    rules = _LEGACY_RULES if entry.legacy else _RULES
+    rule = rules.get(request.key.kind)
+    if rule is not None:
+        rule(entry, request)
+    elif entry.legacy or not request.any_kind:
+        raise _mismatch(f"nothing binds an entry to {request.key}")
+
+
+def _mismatch(message: str) -> NotBelieved:
+    return NotBelieved(Reason.KEY_MISMATCH, message)
+
+
+def _member(entry: Entry, name: str) -> str:
+    value = entry.string(name)
+    if value is None:
+        raise _mismatch(f"it does not say its {name}")
+    return value
+
+
+def _same(entry: Entry, name: str, wanted: str | None) -> str:
+    """The member of that name, which must be `wanted` where that is known."""
+    value = _member(entry, name)
+    if wanted is not None and value != wanted:
+        raise _mismatch(f"its {name} is {value}")
+    return value
+
+
+def _makes_key(request: Request, suffix: str, what: str) -> None:
+    if request.key.suffix != suffix:
+        raise _mismatch(f"{request.key} is not made of its {what}")
+
+
+def _file(entry: Entry, request: Request) -> None:
+    _makes_key(request, urlmd5(_same(entry, "url", request.url)), "url")
+
+
+def _distribution(entry: Entry, request: Request) -> None:
+    url = _member(entry, "url")
+    file = _member(entry, "basename")
+    if request.url is None:
+        _makes_key(
+            request, f"{_member(entry, 'name')}={_member(entry, 'version')}", "version"
+        )
+        if basename(url) != file:
+            raise _mismatch(f"its basename {file} is not that of its url {url}")
+        return
+    if file != basename(request.url):
+        raise _mismatch(f"its basename is {file}")
+    if any(checksum.algorithm in STATED for checksum in request.checksums):
+        if not request.agrees(entry):
+            raise _mismatch("it is signed for another file of that name")
+    elif url != request.url:
+        # A private and a public index may hold different files of one name: without a
+        # hash to tell them apart, only the very same URL will do.
+        raise _mismatch(f"its url is {url}, and there is no checksum to compare")
+
+
+def _page(entry: Entry, request: Request) -> None:
+    _makes_key(request, urlmd5(_same(entry, "url", request.url)), "url")
+    requirement = _member(entry, "requirement")
+    if request.requirement is not None and _project(requirement) != _project(
+        request.requirement
+    ):
+        raise _mismatch(f"the page was read for {requirement}")
+
+
+_PROJECT = re.compile(r"\s*([A-Za-z0-9._-]+)")
+_SEPARATORS = re.compile(r"[-_.]+")
+
+
+def _project(requirement: str) -> str:
+    """The normalised name of the project in a requirement (PEP 503)."""
+    name = requirement.strip()
+    for stop in "<>=!~;[( \t,":
+        name = name.partition(stop)[0]
+    return "-".join(
+        filter(None, name.lower().replace("_", "-").replace(".", "-").split("-"))
+    )
+
+
+def _release(entry: Entry, request: Request) -> None:
+    _makes_key(request, urlmd5(_same(entry, "software_url", request.url)), "software_url")
+
+
+def _run(entry: Entry, request: Request) -> None:
+    profile = _same(entry, "profile", request.url)
+    # A remote profile is named by its URL, a local one by the SHA-256 of its bytes.
+    made = profile if len(request.key.suffix) == 64 else urlmd5(profile)
+    _makes_key(request, made, "profile")
+
+
+def _bundle(entry: Entry, request: Request) -> None:
+    repository = _same(entry, "repository", request.url)
+    revision = _member(entry, "revision")
+    made = md5(repository.encode(), usedforsecurity=False).hexdigest()
+    _makes_key(request, f"{made}={revision}", "repository and revision")
+
+
+_RULES: dict[Kind, Callable[[Entry, Request], None]] = {
+    Kind.FILE: _file,
+    Kind.DISTRIBUTION: _distribution,
+    Kind.PAGE: _page,
+    Kind.RELEASE: _release,
+    Kind.RUN: _run,
+    Kind.BUNDLE: _bundle,
+}
+
+
+def _legacy_file(entry: Entry, request: Request) -> None:
+    if "url" in entry.members:
+        _file(entry, request)
+    else:
+        _legacy_urlmd5(entry, request)
+
+
+def _legacy_urlmd5(entry: Entry, request: Request) -> None:
+    _makes_key(request, _member(entry, "urlmd5"), "urlmd5")
+
+
+def _legacy_page(entry: Entry, request: Request) -> None:
+    made = f"{_member(entry, 'urlmd5')}-{_member(entry, 'requirement')}"
+    _makes_key(request, made, "urlmd5 and requirement")
+
+
+def _legacy_distribution(entry: Entry, request: Request) -> None:
+    file = _member(entry, "basename")
+    if request.url is not None:
+        if file != basename(request.url):
+            raise _mismatch(f"its basename is {file}")
+        return
+    named = distribution_in(file)
+    _makes_key(request, f"{named.name}={named.version}" if named else "", "basename")
+
+
+def _legacy_release(entry: Entry, request: Request) -> None:
+    if "url" in entry.members:
+        raise _mismatch("it has the url of a file beside the key of a release")
+    _release(entry, request)
+
+
+_LEGACY_RULES: dict[Kind, Callable[[Entry, Request], None]] = {
+    Kind.FILE: _legacy_file,
+    Kind.OLD_FILE: _legacy_urlmd5,
+    Kind.OLD_DISTRIBUTION: _legacy_urlmd5,
+    Kind.OLD_PAGE: _legacy_page,
+    Kind.DISTRIBUTION: _legacy_distribution,
+    Kind.RELEASE: _legacy_release,
+}
+"""What binds an entry of an older program; a git checkout (``git-buildout-``) nothing."""

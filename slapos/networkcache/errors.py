@@ -1,0 +1,165 @@
+"""Every error a caller can meet, and the two closed lists of codes they carry.
+
+The tree::
+
+    NetworkcacheError
+    ├── InvalidInput            (also a ValueError) bytes or text that do not parse
+    │   ├── InvalidDigest
+    │   ├── InvalidKey
+    │   ├── InvalidEntry        carries the Reason: bad-entry or unknown-format
+    │   └── InvalidConfiguration
+    ├── NotFound                the normal miss: lets the next source try
+    ├── NotBelieved             there was something, and why none of it counts
+    ├── WrongContent            bytes without the digest or size that was promised
+    ├── SourceFailure           a source could not be asked, carries the Reason
+    ├── Refusal                 a server said no, carries the Code
+    ├── StorageFailure          a store could not do its work
+    │   └── StorageFull
+    └── NotPublished            why nothing was signed or sent
+
+`Reason` says why something was not believed, not found, not done; it is what
+logs, reports and tests name. `Code` is what a server answers.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Reason(str, Enum):
+    """Why something was not believed, not found, not done. The list is closed."""
+
+    NOT_FOUND = "not-found"
+    UNKNOWN_SIGNER = "unknown-signer"
+    BAD_SIGNATURE = "bad-signature"
+    WEAK_SIGNATURE = "weak-signature"
+    UNKNOWN_FORMAT = "unknown-format"
+    BAD_ENTRY = "bad-entry"
+    KEY_MISMATCH = "key-mismatch"
+    EXPIRED = "expired"
+    CLOCK = "clock"
+    BLACKLISTED_DIGEST = "blacklisted-digest"
+    BLACKLISTED_URL = "blacklisted-url"
+    BELOW_THRESHOLD = "below-threshold"
+    CONFLICT = "conflict"
+    ROLLBACK = "rollback"
+    CHECKSUM = "checksum"
+    WRONG_CONTENT = "wrong-content"
+    UNREACHABLE = "unreachable"
+    TOO_SLOW = "too-slow"
+    LEFT_ALONE = "left-alone"
+    SECRET_URL = "secret-url"
+    UNCHECKED_ORIGIN = "unchecked-origin"
+    UNFIT_HOST = "unfit-host"
+    UNFIT_PREFIX = "unfit-prefix"
+    BLOCK_ORIGIN = "block-origin"
+    NOT_CONFIGURED = "not-configured"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Code(str, Enum):
+    """What a server answers when it refuses: header ``Networkcache-Error``."""
+
+    BAD_KEY = "bad-key"
+    BAD_ENTRY = "bad-entry"
+    BAD_DIGEST = "bad-digest"
+    NOT_FOUND = "not-found"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    MISSING_CONTENT = "missing-content"
+    TOO_LARGE = "too-large"
+    QUOTA = "quota"
+    STORAGE_FULL = "storage-full"
+    BAD_REQUEST = "bad-request"
+    BAD_METHOD = "bad-method"
+    BAD_RANGE = "bad-range"
+    BUSY = "busy"
+    READ_ONLY = "read-only"
+    UPSTREAM = "upstream"
+    INTERNAL = "internal"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class NetworkcacheError(Exception):
+    """The root of everything this package raises on purpose."""
+
+
+class InvalidInput(NetworkcacheError, ValueError):
+    """Bytes or text from outside that do not parse."""
+
+
+class InvalidDigest(InvalidInput):
+    """Not a SHA-512 in hexadecimal."""
+
+
+class InvalidKey(InvalidInput):
+    """Not a directory key."""
+
+
+class InvalidEntry(InvalidInput):
+    """Not an entry; `reason` is ``bad-entry`` or ``unknown-format``."""
+
+    def __init__(self, message: str, reason: Reason = Reason.BAD_ENTRY):
+        super().__init__(message)
+        self.reason = reason
+
+
+class InvalidConfiguration(InvalidInput):
+    """An option whose value does not parse, or options that contradict each other."""
+
+
+class NotFound(NetworkcacheError):
+    """Nobody has it. The normal miss, never a failure."""
+
+    reason = Reason.NOT_FOUND
+
+
+class NotBelieved(NetworkcacheError):
+    """There was something, and none of it counts. `reason` is the closest miss."""
+
+    def __init__(self, reason: Reason, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+
+class WrongContent(NetworkcacheError):
+    """Bytes that do not have the digest, or the size, that was promised."""
+
+    reason = Reason.WRONG_CONTENT
+
+
+class SourceFailure(NetworkcacheError):
+    """A source could not be asked: ``unreachable``, ``too-slow`` or ``left-alone``."""
+
+    def __init__(self, reason: Reason, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+
+class Refusal(NetworkcacheError):
+    """A server said no. `code` is what it answered, `status` the HTTP status."""
+
+    def __init__(self, code: Code, message: str, status: int | None = None):
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+class StorageFailure(NetworkcacheError):
+    """A store could not read or write; nothing was half-written."""
+
+
+class StorageFull(StorageFailure):
+    """No space left; nothing of what was being written is kept."""
+
+
+class NotPublished(NetworkcacheError):
+    """Nothing was signed or sent, and why."""
+
+    def __init__(self, reason: Reason, message: str):
+        super().__init__(message)
+        self.reason = reason

@@ -1,0 +1,351 @@
+"""The wire, shared by both ends: paths, bodies, limits, and error <-> status.
+
+SHACACHE is contents by digest, SHADIR is a directory of entries by key. What deployed
+clients and servers speak is ``GET`` and ``POST``/``PUT`` of both; the batch and the codes
+are ours, and never assumed of the other end.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from .digest import Digest
+from .entry import Key, Pair
+from .errors import Code, InvalidDigest, InvalidEntry, InvalidKey, Refusal
+
+BATCH_LIMIT = 1000
+"""Keys, and contents, that one batch may ask for."""
+DIRECTORY_LIMIT = 4 << 20
+"""Bytes of a directory's answer, for a key or a batch."""
+PUT_LIMIT = 256 << 10
+"""Bytes of the body that puts a pair: escaping makes it longer than the pair."""
+BATCH_BODY_LIMIT = 1 << 20
+"""Bytes of the body of a batch."""
+
+ERROR_HEADER = "Networkcache-Error"
+"""Carries the `Code` of every refusal."""
+REDIRECT_HEADER = "Networkcache-Redirect"
+"""``1`` from a client that follows redirects."""
+
+STATUS: Mapping[Code, int] = {
+    Code.BAD_KEY: 400,
+    Code.BAD_ENTRY: 400,
+    Code.BAD_DIGEST: 400,
+    Code.NOT_FOUND: 404,
+    Code.UNAUTHORIZED: 401,
+    Code.FORBIDDEN: 403,
+    Code.MISSING_CONTENT: 409,
+    Code.TOO_LARGE: 413,
+    Code.QUOTA: 507,
+    Code.STORAGE_FULL: 507,
+    Code.BAD_REQUEST: 400,
+    Code.BAD_METHOD: 405,
+    Code.BAD_RANGE: 416,
+    Code.BUSY: 503,
+    Code.READ_ONLY: 403,
+    Code.UPSTREAM: 502,
+    Code.INTERNAL: 500,
+}
+"""The status that says each code. Several codes share one; the header tells which."""
+
+_CODE_OF_STATUS = {
+    400: Code.BAD_REQUEST,
+    401: Code.UNAUTHORIZED,
+    403: Code.FORBIDDEN,
+    404: Code.NOT_FOUND,
+    405: Code.BAD_METHOD,
+    409: Code.MISSING_CONTENT,
+    413: Code.TOO_LARGE,
+    416: Code.BAD_RANGE,
+    502: Code.UPSTREAM,
+    503: Code.BUSY,
+    504: Code.UPSTREAM,
+    507: Code.STORAGE_FULL,
+}
+
+
+def content_url(base: str, digest: Digest) -> str:
+    """Where SHACACHE at `base` has the content."""
+    return f"{base.rstrip('/')}/{digest}"
+
+
+def directory_url(base: str, key: Key) -> str:
+    """Where SHADIR at `base` has the entries of `key`, quoted as little as is safe."""
+    return f"{base.rstrip('/')}/{quote(key.text, safe=':=+.-_~!@,')}"
+
+
+def refusal(status: int, code: str | None, body: bytes = b"") -> Refusal:
+    """What a server's answer says, be it one of ours or not.
+
+    `code` is the header `ERROR_HEADER`, `body` the first bytes of the answer.
+    """
+    try:
+        known = Code(code)
+    except ValueError:
+        known = _CODE_OF_STATUS.get(status, Code.INTERNAL)
+    message = ""
+    try:
+        answer = json.loads(body)
+        if isinstance(answer, dict) and isinstance(answer.get("message"), str):
+            message = answer["message"]
+    except (ValueError, RecursionError):
+        pass
+    return Refusal(known, message[:500] or f"the server answered {status}", status)
+
+
+def error_body(error: Refusal) -> bytes:
+    """The JSON that explains a refusal, except for reads of SHACACHE."""
+    return json.dumps({"error": error.code.value, "message": str(error)}).encode()
+
+
+# -- directory answers
+
+
+def encode_directory(pairs: Iterable[Pair]) -> bytes:
+    """The answer to a look-up of one key, latest put first."""
+    return json.dumps([list(pair) for pair in pairs]).encode()
+
+
+def decode_directory(body: bytes) -> Iterator[Pair | InvalidEntry]:
+    """What a directory answered, each element by itself.
+
+    An element that is no pair comes as the `InvalidEntry` that says why, so that one
+    poisoned pair does not hide the others. Raises `InvalidEntry` where the whole is
+    not a JSON list.
+    """
+    for value in _elements(body):
+        if isinstance(value, InvalidEntry):
+            yield value
+            continue
+        try:
+            yield Pair.parse(value)
+        except InvalidEntry as error:
+            yield error
+
+
+def _elements(body: bytes) -> list[Any]:
+    try:
+        text = body.decode()
+        try:
+            value = json.loads(text)
+        except RecursionError:
+            return _shallow_elements(text)
+    except ValueError:
+        raise InvalidEntry("the directory's answer is not JSON") from None
+    if not isinstance(value, list):
+        raise InvalidEntry("the directory's answer is not a JSON list")
+    return value
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]')
+
+
+def _shallow_elements(text: str) -> list[Any]:
+    """Parse the elements of a JSON list one by one, where nesting defeats the parser."""
+    elements: list[Any] = []
+    depth = 0
+    start = text.find("[") + 1
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
+        if mark in ("[", "{"):
+            depth += 1
+        elif mark in ("]", "}"):
+            depth -= 1
+        if (mark == "," and depth == 1) or depth == 0:
+            element = text[start : token.start()]
+            start = token.end()
+            try:
+                elements.append(json.loads(element))
+            except (ValueError, RecursionError):
+                elements.append(InvalidEntry("an element is no JSON, or nested too deep"))
+            if depth == 0:
+                break
+    return elements
+
+
+def decode_put(body: bytes) -> Pair:
+    """The pair that somebody puts; raises `Refusal` with ``bad-entry``."""
+    try:
+        return Pair.parse(json.loads(body))
+    except InvalidEntry as error:
+        raise Refusal(Code.BAD_ENTRY, str(error)) from None
+    except (ValueError, RecursionError):
+        raise Refusal(Code.BAD_ENTRY, "the body is not the JSON of a pair") from None
+
+
+# -- batches
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Many look-ups in one request.
+
+    `keys` are asked for their pairs, `contents` for whether they are held; of each at
+    most `BATCH_LIMIT`.
+    """
+
+    keys: Sequence[Key] = ()
+    contents: Sequence[Digest] = ()
+
+    def encode(self) -> bytes:
+        return json.dumps(
+            {
+                "keys": [key.text for key in self.keys],
+                "contents": [digest.hex for digest in self.contents],
+            }
+        ).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Batch:
+        """Raises `Refusal` where the body is not a batch or asks too much.
+
+        A key or digest that is none never fails the batch: it is left out.
+        """
+        try:
+            asked = json.loads(body)
+        except (ValueError, RecursionError):
+            raise Refusal(Code.BAD_REQUEST, "the body of a batch is JSON") from None
+        if not isinstance(asked, dict):
+            raise Refusal(Code.BAD_REQUEST, "the body of a batch is a JSON object")
+        keys = _asked(asked, "keys")
+        contents = _asked(asked, "contents")
+        return cls(
+            tuple(dict.fromkeys(_valid(Key.parse, keys))),
+            tuple(dict.fromkeys(_valid(Digest.parse, contents))),
+        )
+
+
+def _asked(body: dict[str, Any], name: str) -> list[Any]:
+    values = body.get(name, [])
+    if not isinstance(values, list):
+        raise Refusal(Code.BAD_REQUEST, f"{name} is a list of strings")
+    if len(values) > BATCH_LIMIT:
+        raise Refusal(
+            Code.TOO_LARGE, f"a batch has {BATCH_LIMIT} {name} at most, not {len(values)}"
+        )
+    return values
+
+
+def _valid(parse: Any, values: list[Any]) -> Iterator[Any]:
+    for value in values:
+        try:
+            yield parse(value)
+        except (InvalidKey, InvalidDigest):
+            continue
+
+
+@dataclass(frozen=True)
+class BatchAnswer:
+    """What a server answers to a `Batch`.
+
+    `entries` holds the pairs of every key that has any, `missing_content` the digests,
+    of those pairs and of the contents asked for, that SHACACHE does not hold, `later`
+    the keys whose pairs did not fit: ask again.
+    """
+
+    entries: Mapping[Key, Sequence[Pair]] = field(default_factory=dict)
+    missing_content: frozenset[Digest] = frozenset()
+    later: Sequence[Key] = ()
+
+    def encode(self) -> bytes:
+        return json.dumps(
+            {
+                "entries": {
+                    key.text: [list(pair) for pair in pairs]
+                    for key, pairs in self.entries.items()
+                },
+                "missing_content": sorted(digest.hex for digest in self.missing_content),
+                "later": [key.text for key in self.later],
+            }
+        ).encode()
+
+    @classmethod
+    def decode(cls, body: bytes, asked: Batch) -> BatchAnswer:
+        """Take an answer, less what was not asked and what is no pair.
+
+        Raises `InvalidEntry` where it is not such an answer at all: the other end does
+        not know batches.
+        """
+        try:
+            answer = json.loads(body)
+            entries = answer["entries"]
+            missing = answer["missing_content"]
+            later = answer["later"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise InvalidEntry("not an answer to a batch") from None
+        if not (
+            isinstance(entries, dict)
+            and isinstance(missing, list)
+            and isinstance(later, list)
+        ):
+            raise InvalidEntry("not an answer to a batch")
+        keys = {key.text: key for key in asked.keys}
+        return cls(
+            {
+                keys[text]: tuple(_pairs(pairs))
+                for text, pairs in entries.items()
+                if text in keys and isinstance(pairs, list)
+            },
+            frozenset(_valid(Digest.parse, missing)),
+            tuple(keys[text] for text in later if isinstance(text, str) and text in keys),
+        )
+
+
+def _pairs(values: list[Any]) -> Iterator[Pair]:
+    for value in values:
+        try:
+            yield Pair.parse(value)
+        except InvalidEntry:
+            continue
+
+
+# -- ranges
+
+
+class Range(NamedTuple):
+    """Bytes `start` up to but not including `stop` of a content."""
+
+    start: int
+    stop: int
+
+    def header(self, size: int) -> str:
+        """The value of ``Content-Range``."""
+        return f"bytes {self.start}-{self.stop - 1}/{size}"
+
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z")
+
+
+def parse_range(header: str | None, size: int) -> Range | None:
+    """What a ``Range`` header asks of a content of `size` bytes (RFC 9110, 14.2).
+
+    None where all of it is to be sent: no header, several ranges, another unit, or
+    nonsense. Raises `Refusal` with ``bad-range`` for what lies beyond the end.
+    """
+    match = _RANGE.match(header.strip()) if header else None
+    if not match or match[0] == "bytes=-":
+        return None
+    first, last = match.groups()
+    if not first:
+        start, stop = max(0, size - int(last)), size
+    else:
+        start, stop = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return None
+    if start >= size or start >= stop:
+        raise Refusal(Code.BAD_RANGE, f"the content has {size} bytes")
+    return Range(start, stop)
+
+
+def escape(text: str, limit: int = 500) -> str:
+    """Text from the wire as it may stand in a log or on a terminal: printable ASCII.
+
+    Everything else, line ends, control characters and bidirectional marks included,
+    is written as Python writes it in a string.
+    """
+    return text[:limit].encode("unicode_escape", "backslashreplace").decode()
