@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import md5
 
 from .entry import Entry, Key, Kind, urlmd5
-from .errors import NotBelieved, Reason
+from .errors import InvalidKey, NotBelieved, Reason
 from .urls import Checksum, basename, checksum_in, distribution_in, without_fragment
 
 
@@ -50,11 +50,11 @@ class Request:
         file = distribution_in(url)
         if file is None:
             return None
-        return cls(
-            Key.for_distribution(file.name, file.version),
-            without_fragment(url),
-            _with_fragment(url, checksums),
-        )
+        try:
+            key = Key.for_distribution(file.name, file.version)
+        except InvalidKey:  # too long
+            return None
+        return cls(key, without_fragment(url), _with_fragment(url, checksums))
 
     def agrees(self, entry: Entry) -> bool | None:
         """Whether the entry names the content that the checksums ask for; None where it
@@ -70,6 +70,8 @@ def _with_fragment(url: str, checksums: tuple[Checksum, ...]) -> tuple[Checksum,
     return checksums if in_url is None or in_url in checksums else (*checksums, in_url)
 
 
+LIFETIME_LIMIT = 30 * 24 * 3600
+"""Seconds from `created` to `expires` of an index page or a run record, at most."""
 STATED = frozenset({"md5", "sha256", "sha512"})
 """The algorithms whose checksums an entry states."""
 
@@ -132,8 +134,10 @@ def _distribution(entry: Entry, request: Request) -> None:
         _makes_key(
             request, f"{_member(entry, 'name')}={_member(entry, 'version')}", "version"
         )
-        if basename(url) != file:
+        named = distribution_in(url)
+        if named is None or named.basename != file:
             raise _mismatch(f"its basename {file} is not that of its url {url}")
+        _makes_key(request, f"{named.name}={named.version}", "url")
         return
     if file != basename(request.url):
         raise _mismatch(f"its basename is {file}")
@@ -146,8 +150,17 @@ def _distribution(entry: Entry, request: Request) -> None:
         raise _mismatch(f"its url is {url}, and there is no checksum to compare")
 
 
+def _check_lifetime(entry: Entry) -> None:
+    """What a page or a run said is not for ever: both must say when they end."""
+    if entry.expires is None:
+        raise _mismatch("it does not say when it expires")
+    if entry.expires - (entry.created or 0) > LIFETIME_LIMIT:
+        raise _mismatch("it is signed for more than 30 days")
+
+
 def _page(entry: Entry, request: Request) -> None:
     _makes_key(request, urlmd5(_same(entry, "url", request.url)), "url")
+    _check_lifetime(entry)
     requirement = _member(entry, "requirement")
     if request.requirement is not None and _project(requirement) != _project(
         request.requirement
@@ -155,18 +168,14 @@ def _page(entry: Entry, request: Request) -> None:
         raise _mismatch(f"the page was read for {requirement}")
 
 
-_PROJECT = re.compile(r"\s*([A-Za-z0-9._-]+)")
+_PROJECT = re.compile(r"\s*([A-Za-z0-9._-]*)")
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
 def _project(requirement: str) -> str:
     """The normalised name of the project in a requirement (PEP 503)."""
-    name = requirement.strip()
-    for stop in "<>=!~;[( \t,":
-        name = name.partition(stop)[0]
-    return "-".join(
-        filter(None, name.lower().replace("_", "-").replace(".", "-").split("-"))
-    )
+    match = _PROJECT.match(requirement)
+    return _SEPARATORS.sub("-", match[1]).lower() if match else ""
 
 
 def _release(entry: Entry, request: Request) -> None:
@@ -175,6 +184,7 @@ def _release(entry: Entry, request: Request) -> None:
 
 def _run(entry: Entry, request: Request) -> None:
     profile = _same(entry, "profile", request.url)
+    _check_lifetime(entry)
     # A remote profile is named by its URL, a local one by the SHA-256 of its bytes.
     made = profile if len(request.key.suffix) == 64 else urlmd5(profile)
     _makes_key(request, made, "profile")

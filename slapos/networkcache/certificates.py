@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -89,7 +90,7 @@ class Certificate:
         try:
             certificate = x509.load_pem_x509_certificate(pem.encode())
             key = certificate.public_key()
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
             raise InvalidConfiguration(f"not a certificate: {error}") from None
         return cls(fingerprint_of(_usable(key)), _name_of(certificate), _usable(key), pem)
 
@@ -155,7 +156,7 @@ class CertificateList:
     @classmethod
     def parse(cls, text: str) -> CertificateList:
         """Read PEM certificates one after the other; whatever stands between counts as
-        a comment."""
+        a comment, and so does a line that begins with ``#``."""
         certificates: list[Certificate] = []
         problems: list[str] = []
         for number, (line, pem) in enumerate(_blocks(text), 1):
@@ -174,12 +175,13 @@ class CertificateList:
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
+_COMMENT = re.compile(r"^[ \t]*#.*", re.MULTILINE)
 
 
 def _blocks(text: str) -> list[tuple[int, str]]:
     """Each certificate with the number of the line that it begins on."""
     blocks = []
-    before, *rest = text.split(_BEGIN)
+    before, *rest = _COMMENT.sub("", text).split(_BEGIN)
     line = before.count("\n") + 1
     for block in rest:
         body, end, _ = block.partition(_END)
@@ -215,6 +217,11 @@ class Signer:
         if isinstance(key, rsa.RSAPrivateKey) and key.key_size < LEGACY_RSA_BITS:
             raise InvalidConfiguration(f"an RSA key of {key.key_size} bits is too small")
         return cls(key)
+
+    @property
+    def certificate(self) -> Certificate:
+        """The public half, as others believe it."""
+        return Certificate(self.fingerprint, "", self._key.public_key())
 
     @property
     def signs(self) -> bool:

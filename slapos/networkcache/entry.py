@@ -35,12 +35,14 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .digest import Digest, Digests
-from .errors import InvalidDigest, InvalidEntry, InvalidKey, Reason
+from .errors import InvalidEntry, InvalidKey, Reason
 
 PAIR_LIMIT = 64 << 10
 """Bytes of the two strings of a pair together, at most."""
 KEY_LIMIT = 255
 """Characters of a key, at most."""
+DEPTH_LIMIT = 32
+"""Levels of lists and objects inside an entry, at most."""
 FORMAT = 1
 """The `format` of every entry that this package writes."""
 
@@ -92,9 +94,11 @@ class Key:
             or _FORBIDDEN_IN_KEY.intersection(text)
             or text in (".", "..")
         ):
+            # JSON may nest what stands here too deep for repr.
+            got = f"{text!r:.100}" if isinstance(text, str) else type(text).__name__
             raise InvalidKey(
                 "expected a key of 1 to 255 characters from ! to ~ without / ? # % \\"
-                f" and other than . and .., got {text!r:.100}"
+                f" and other than . and .., got {got}"
             )
         return cls(text)
 
@@ -226,8 +230,8 @@ class Entry:
     def parse(cls, text: str) -> Entry:
         """Read the text of an entry, strictly; see the top of this module.
 
-        Raises `InvalidEntry`, whose `reason` is ``unknown-format`` where only the
-        `format` is not ours to read.
+        Raises `InvalidEntry`, whose `reason` is ``unknown-format`` where the `format`
+        is not ours to read.
         """
         try:
             if not text.isascii():
@@ -235,18 +239,18 @@ class Entry:
             members = _decode(text)
             if not isinstance(members, dict):
                 raise _Malformed("it is not a JSON object")
+            _check_format(members)
             _check_types(members)
+            _check_depth(members)
+            if "\\" in text:  # only an escape can hide a lone surrogate
+                json.dumps(members, ensure_ascii=False).encode()
             digest = Digest.parse(members.get("sha512", ""))
         except RecursionError:
             raise InvalidEntry("bad entry: it is nested too deep") from None
-        except (_Malformed, InvalidDigest, ValueError) as error:
+        except InvalidEntry:
+            raise
+        except ValueError as error:
             raise InvalidEntry(f"bad entry: {error}") from None
-        if members.get("format", FORMAT) != FORMAT:
-            raise InvalidEntry(
-                f"the entry has format {members['format']}, this version reads"
-                f" {FORMAT}; a newer one may read it",
-                Reason.UNKNOWN_FORMAT,
-            )
         return cls(text, MappingProxyType(members), digest)
 
     @classmethod
@@ -259,14 +263,17 @@ class Entry:
         *,
         expires: int | None = None,
         signer: str | None = None,
+        salt: str | None = None,
     ) -> Entry:
         """Write an entry of `format` 1.
 
         `created` and `expires` are POSIX seconds, `signer` the SHA-256 of the
-        signer's public key, `members` what the kind of `key` asks for. Members that
-        are None are left out. Raises `InvalidEntry` where the result would not parse.
+        signer's public key, `members` what the kind of `key` asks for, `salt` what a
+        legacy signature needs in front. Members that are None are left out. Raises
+        `InvalidEntry` where the result would not parse.
         """
         stated: dict[str, Any] = {
+            "salt": salt,
             "format": FORMAT,
             "key": key.text,
             "sha512": content.sha512.hex,
@@ -317,6 +324,26 @@ class Entry:
     def _integer(self, member: str) -> int | None:
         value = self.members.get(member)
         return value if isinstance(value, int) else None
+
+
+def _check_depth(value: Any, left: int = DEPTH_LIMIT) -> None:
+    """What is read here must not be too deep for what is done with it later."""
+    if left < 0:
+        raise _Malformed("it is nested too deep")
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, (dict, list)):
+            _check_depth(inner, left - 1)
+
+
+def _check_format(members: dict[str, Any]) -> None:
+    """Comes before all else: another format may have other members."""
+    format = members.get("format", FORMAT)
+    if type(format) is int and format != FORMAT:
+        raise InvalidEntry(
+            f"the entry has format {format}, this version reads {FORMAT}; a newer one"
+            " may read it",
+            Reason.UNKNOWN_FORMAT,
+        )
 
 
 def _check_types(members: dict[str, Any]) -> None:

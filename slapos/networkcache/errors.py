@@ -14,7 +14,8 @@ The tree::
     ├── SourceFailure           a source could not be asked, carries the Reason
     ├── Refusal                 a server said no, carries the Code
     ├── StorageFailure          a store could not do its work
-    │   └── StorageFull
+    │   ├── StorageFull
+    │   └── StorageReadOnly
     └── NotPublished            why nothing was signed or sent
 
 `Reason` says why something was not believed, not found, not done; it is what
@@ -155,6 +156,10 @@ class StorageFailure(NetworkcacheError):
 
 class StorageFull(StorageFailure):
     """No space left; nothing of what was being written is kept."""
+
+
+class StorageReadOnly(StorageFailure):
+    """A store that is only read was asked to write."""
 
 
 class NotPublished(NetworkcacheError):

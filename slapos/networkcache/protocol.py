@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from .digest import Digest
-from .entry import Key, Pair
+from .entry import PAIR_LIMIT, Key, Pair
 from .errors import Code, InvalidDigest, InvalidEntry, InvalidKey, Refusal
 
 BATCH_LIMIT = 1000
@@ -90,7 +90,7 @@ def refusal(status: int, code: str | None, body: bytes = b"") -> Refusal:
         known = _CODE_OF_STATUS.get(status, Code.INTERNAL)
     message = ""
     try:
-        answer = json.loads(body)
+        answer = _decode(body)
         if isinstance(answer, dict) and isinstance(answer.get("message"), str):
             message = answer["message"]
     except (ValueError, RecursionError):
@@ -101,6 +101,15 @@ def refusal(status: int, code: str | None, body: bytes = b"") -> Refusal:
 def error_body(error: Refusal) -> bytes:
     """The JSON that explains a refusal, except for reads of SHACACHE."""
     return json.dumps({"error": error.code.value, "message": str(error)}).encode()
+
+
+# No body of the wire has a number that is used; a huge one must not fail the whole.
+_loads = json.JSONDecoder(parse_int=lambda _: 0, parse_float=lambda _: 0.0).decode
+
+
+def _decode(text: bytes | str) -> Any:
+    """JSON in UTF-8. Raises ValueError, or RecursionError where it is nested too deep."""
+    return _loads(text if isinstance(text, str) else text.decode())
 
 
 # -- directory answers
@@ -130,11 +139,9 @@ def decode_directory(body: bytes) -> Iterator[Pair | InvalidEntry]:
 
 def _elements(body: bytes) -> list[Any]:
     try:
-        text = body.decode()
-        try:
-            value = json.loads(text)
-        except RecursionError:
-            return _shallow_elements(text)
+        value = _decode(body)
+    except RecursionError:
+        return _shallow_elements(body.decode())
     except ValueError:
         raise InvalidEntry("the directory's answer is not JSON") from None
     if not isinstance(value, list):
@@ -142,14 +149,17 @@ def _elements(body: bytes) -> list[Any]:
     return value
 
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},]')
+# A string that never ends goes up to the end of the text: it is looked through once.
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 
 
 def _shallow_elements(text: str) -> list[Any]:
     """Parse the elements of a JSON list one by one, where nesting defeats the parser."""
+    if not text.lstrip().startswith("["):
+        raise InvalidEntry("the directory's answer is not a JSON list")
     elements: list[Any] = []
     depth = 0
-    start = text.find("[") + 1
+    start = text.index("[") + 1
     for token in _TOKEN.finditer(text):
         mark = token[0]
         if mark in ("[", "{"):
@@ -160,22 +170,38 @@ def _shallow_elements(text: str) -> list[Any]:
             element = text[start : token.start()]
             start = token.end()
             try:
-                elements.append(json.loads(element))
+                elements.append(_decode(element))
             except (ValueError, RecursionError):
                 elements.append(InvalidEntry("an element is no JSON, or nested too deep"))
             if depth == 0:
-                break
-    return elements
+                return elements
+    return [*elements, InvalidEntry("the directory's answer is cut")]
 
 
 def decode_put(body: bytes) -> Pair:
-    """The pair that somebody puts; raises `Refusal` with ``bad-entry``."""
+    """The pair that somebody puts.
+
+    Raises `Refusal`: ``too-large`` for a pair of more than `PAIR_LIMIT` bytes, else
+    ``bad-entry``.
+    """
     try:
-        return Pair.parse(json.loads(body))
-    except InvalidEntry as error:
-        raise Refusal(Code.BAD_ENTRY, str(error)) from None
+        value = json.loads(body.decode())
     except (ValueError, RecursionError):
         raise Refusal(Code.BAD_ENTRY, "the body is not the JSON of a pair") from None
+    try:
+        return Pair.parse(value)
+    except InvalidEntry as error:
+        code = Code.TOO_LARGE if _too_long(value) else Code.BAD_ENTRY
+        raise Refusal(code, str(error)) from None
+
+
+def _too_long(value: Any) -> bool:
+    """Whether it is a pair but for its size."""
+    return (
+        isinstance(value, list)
+        and [type(member) for member in value] == [str, str]
+        and sum(len(member.encode("utf-8", "replace")) for member in value) > PAIR_LIMIT
+    )
 
 
 # -- batches
@@ -207,7 +233,7 @@ class Batch:
         A key or digest that is none never fails the batch: it is left out.
         """
         try:
-            asked = json.loads(body)
+            asked = _decode(body)
         except (ValueError, RecursionError):
             raise Refusal(Code.BAD_REQUEST, "the body of a batch is JSON") from None
         if not isinstance(asked, dict):
@@ -272,7 +298,7 @@ class BatchAnswer:
         not know batches.
         """
         try:
-            answer = json.loads(body)
+            answer = _decode(body)
             entries = answer["entries"]
             missing = answer["missing_content"]
             later = answer["later"]
@@ -318,7 +344,7 @@ class Range(NamedTuple):
         return f"bytes {self.start}-{self.stop - 1}/{size}"
 
 
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})\Z")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 
 
 def parse_range(header: str | None, size: int) -> Range | None:

@@ -52,11 +52,16 @@ class Vouching:
 
     @property
     def statement(self) -> str:
-        """What is vouched for: every member but those that differ between signers."""
-        return json.dumps(
-            {k: v for k, v in self.entry.members.items() if k not in _NOT_STATED},
-            sort_keys=True,
-        )
+        """See `statement_of`."""
+        return statement_of(self.entry)
+
+
+def statement_of(entry: Entry) -> str:
+    """What is vouched for: every member but those that differ between signers."""
+    return json.dumps(
+        {name: value for name, value in entry.members.items() if name not in _NOT_STATED},
+        sort_keys=True,
+    )
 
 
 _seal = object()
@@ -244,17 +249,25 @@ class _Candidate:
     entry: Entry
     vouchings: tuple[Vouching, ...]
     created: int | None
+    legacy: bool
 
     @classmethod
     def of(cls, group: list[Vouching], policy: Policy) -> _Candidate:
         newest: dict[str, Vouching] = {}
-        for vouching in sorted(group, key=_created):
+        # The last one counts: the newest, and of two the one signed as today.
+        for vouching in sorted(group, key=lambda v: (_created(v), not v.legacy)):
             newest[vouching.certificate.fingerprint] = vouching
         vouchings = sorted(newest.values(), key=_created, reverse=True)
         # A stolen key can only re-date its own word: the age is that of the vouching
         # that completes the threshold.
         decisive = vouchings[min(policy.threshold, len(vouchings)) - 1]
-        return cls(decisive.entry, tuple(vouchings), decisive.entry.created)
+        today = sum(not vouching.legacy for vouching in vouchings)
+        return cls(
+            decisive.entry,
+            tuple(vouchings),
+            decisive.entry.created,
+            today < policy.threshold,
+        )
 
     @property
     def digest(self) -> Digest:
@@ -296,7 +309,7 @@ class _Candidate:
             self.entry.members,
             tuple(vouching.certificate for vouching in self.vouchings),
             self.created,
-            any(vouching.legacy for vouching in self.vouchings),
+            self.legacy,
             seal=_seal,
         )
 

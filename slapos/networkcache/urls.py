@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21}
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _UNRESERVED = frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 )
@@ -54,7 +54,7 @@ def normalise(url: str) -> str:
         return url
     scheme = parts.scheme.lower()
     userinfo, at, _ = parts.netloc.rpartition("@")
-    host = (parts.hostname or "").lower()
+    host = _tidy_escapes(parts.hostname or "").lower()
     if ":" in host:
         host = f"[{host}]"
     if port is not None and port != _DEFAULT_PORTS.get(scheme):
@@ -70,6 +70,8 @@ def normalise(url: str) -> str:
 
 def _tidy_escapes(text: str) -> str:
     def tidy(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "%25"
         code = int(match[1], 16)
         return chr(code) if code in _UNRESERVED else match[0].upper()
 
@@ -127,7 +129,7 @@ def _normalised_prefix(prefix: str) -> str:
 
 
 _CHECKSUM = re.compile(
-    r"(?:^|&)(md5|sha1|sha224|sha256|sha384|sha512)=([0-9A-Fa-f]+)(?:&|$)"
+    r"(?:^|&)(md5|sha1|sha224|sha256|sha384|sha512)=([0-9A-Fa-f]+)(?=&|\Z)"
 )
 _CHECKSUM_LENGTHS = {
     "md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128,
@@ -144,9 +146,9 @@ class Checksum(NamedTuple):
 
 def checksum_in(url: str) -> Checksum | None:
     """The checksum in the fragment of `url`, as index pages write it."""
-    match = _CHECKSUM.search(url.partition("#")[2])
-    if match and len(match[2]) == _CHECKSUM_LENGTHS[match[1]]:
-        return Checksum(match[1], match[2].lower())
+    for match in _CHECKSUM.finditer(url.partition("#")[2]):
+        if len(match[2]) == _CHECKSUM_LENGTHS[match[1]]:
+            return Checksum(match[1], match[2].lower())
     return None
 
 
@@ -162,6 +164,10 @@ _SDIST = re.compile(
     r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)-(?P<version>[0-9][A-Za-z0-9.+!_-]*)"
     r"\.(?:tar\.(?:gz|bz2|xz|Z)|tgz|tar|zip)\Z"
 )
+_BUILT = re.compile(
+    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._]*)-(?P<version>[0-9][A-Za-z0-9.+!_]*)"
+    r"(?:-.+)?\.(?:whl|egg)\Z"
+)
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9.]+")
 
 
@@ -172,16 +178,11 @@ def distribution_in(url: str) -> DistributionFile | None:
     of deployed clients hold: runs of anything but letters, digits and dots as ``-``.
     """
     file = basename(url)
-    stem, _, suffix = file.rpartition(".")
-    if suffix in ("whl", "egg") and stem.count("-") >= 1:
-        name, version = stem.split("-")[:2]
-        if not version[:1].isdigit():
-            return None
-    elif match := _SDIST.match(file):
-        name, version = match["name"], match["version"]
-    else:
+    match = _BUILT.match(file) or _SDIST.match(file)
+    if match is None:
         return None
-    return DistributionFile(_UNSAFE_IN_NAME.sub("-", name), version, file)
+    version = match["version"].replace("_", "-")
+    return DistributionFile(_UNSAFE_IN_NAME.sub("-", match["name"]), version, file)
 
 
 SECRET_PARAMETERS = frozenset(
@@ -194,8 +195,14 @@ SECRET_PARAMETERS = frozenset(
 SECRET_PARAMETER_PREFIXES = ("x-amz-", "x-goog-")
 """The same for whole families of parameters."""
 
-_PARAMETER = re.compile(r"([?&;])([^=&;#]*)=([^&;#]*)")
-_URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_USER_INFO = re.compile(r"://[^/?#]*@")
+_USER_INFO_IN_TEXT = re.compile(r"://[^\s/?#]*@")
+_PARAMETER = re.compile(r"[?&;]([^=&;#?]*)=")
+# In a text the value ends where the URL does; a quote in it may be part of a secret,
+# but not one that only closing marks follow.
+_PARAMETER_IN_TEXT = re.compile(
+    r"""([?&;])([^=&;#?\s]*)=(?:[^&;#\s'"<>]|['"<>](?![]),.:;}]*(?:[\s'"<>]|\Z)))*"""
+)
 
 
 def _is_secret_parameter(name: str) -> bool:
@@ -203,38 +210,25 @@ def _is_secret_parameter(name: str) -> bool:
     return name in SECRET_PARAMETERS or name.startswith(SECRET_PARAMETER_PREFIXES)
 
 
-def _authority(url: str) -> tuple[int, int]:
-    """Where user info, host and port stand in `url`; (0, 0) where it has none."""
-    match = _SCHEME.match(url)
-    if not match:
-        return 0, 0
-    end = re.compile(r"[/?#\\]|\Z").search(url, match.end())
-    return match.end(), end.start() if end else len(url)
-
-
 def has_secret(url: str) -> bool:
-    """Whether `url` carries user info, or a query parameter that is a secret.
+    """Whether `url`, or a URL inside it, carries user info, or a query parameter that is
+    a secret.
 
     Such a URL is neither looked up nor published.
     """
-    start, end = _authority(url)
-    return "@" in url[start:end] or any(
-        _is_secret_parameter(match[2]) for match in _PARAMETER.finditer(url)
+    return _USER_INFO.search(url) is not None or any(
+        _is_secret_parameter(match[1]) for match in _PARAMETER.finditer(url)
     )
 
 
 def redact(text: str) -> str:
-    """`text` with what is secret in the URLs in it replaced by ``***``, for logs."""
-    return _URL_IN_TEXT.sub(lambda match: _redact_url(match[0]), text)
+    """`text` with what is secret in the URLs in it replaced by ``***``, for logs.
 
-
-def _redact_url(url: str) -> str:
-    start, end = _authority(url)
-    at = url.rfind("@", start, end)
-    if at >= 0:
-        url = url[:start] + "***" + url[at:]
-    return _PARAMETER.sub(
-        lambda m: f"{m[1]}{m[2]}=***" if _is_secret_parameter(m[2]) else m[0], url
+    It rather replaces too much: a URL in a text has no certain end.
+    """
+    return _PARAMETER_IN_TEXT.sub(
+        lambda m: f"{m[1]}{m[2]}=***" if _is_secret_parameter(m[2]) else m[0],
+        _USER_INFO_IN_TEXT.sub("://***@", text),
     )
 
 

@@ -11,8 +11,8 @@ What every store promises, and `testing.ContentStoreContract` and
 - Synchronous, and safe to call from many threads, and for stores on disk from many
   processes at once.
 - When `ContentStore.put`, `Writer.commit` or `EntryStore.put` has returned, what was
-  put survives a crash of the process and of the machine, and every reader sees it
-  whole; until then no reader sees any of it.
+  put survives a crash of the process and of the machine (but in memory), and every
+  reader sees it. At any moment a reader sees the whole of it or nothing.
 - What is put again stays as it was: a content is never rewritten under a reader, and
   the same pair is kept once.
 - A reader that has opened a content reads it to its end, even if it is deleted.
@@ -21,6 +21,7 @@ What every store promises, and `testing.ContentStoreContract` and
 
 The kinds are memory (`memory`), a folder of contents (`folder`), entries in SQLite
 (`sqlite`), and stores made of stores (`layers`): read-through, first-of, read-only.
+`kinds` opens one by its name. A kind of content store subclasses `writer.CheckedWriter`.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ __all__ = [
 class Content(ABC):
     """A content opened for reading. Close it, or use it in ``with``.
 
-    `size` is its length in bytes. `path` is a file that holds exactly these bytes for
-    as long as this is open, where there is one: for sendfile or a server in front.
+    `size` is its length in bytes. `path` is a file that holds exactly these bytes, where
+    there is one: for sendfile or a server in front. Its name may be deleted while this
+    is open and stays readable.
     """
 
     size: int
@@ -92,14 +94,18 @@ class Writer(ABC):
 
     @abstractmethod
     def write(self, piece: bytes) -> None:
-        """Take the next bytes. Raises `StorageFull`, `StorageFailure`."""
+        """Take the next bytes.
+
+        Raises `StorageFull`, `StorageFailure`, and `WrongContent` where these are more
+        than were announced. After an error the writer is aborted.
+        """
 
     @abstractmethod
     def commit(self) -> Digest:
         """Make it durable, then visible, and return its digest.
 
-        Raises `WrongContent` where the bytes do not have the digest that was announced
-        to `ContentStore.writer`.
+        Raises `WrongContent` where the bytes do not have the digest or the size that
+        was announced to `ContentStore.writer`, and as `write` does.
         """
 
     @abstractmethod

@@ -1,0 +1,41 @@
+"""Runs the benchmarks named, or all of them, and prints the table."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.incumbents import Unavailable
+
+from . import __doc__ as description
+from . import lookup, stalled, upload, verify
+from .rows import Row, table
+
+BENCHMARKS = {
+    "verify": verify.run,
+    "lookup": lookup.run,
+    "upload": upload.run,
+    "stalled": stalled.run,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=description)
+    parser.add_argument("name", nargs="*", choices=[[], *BENCHMARKS], metavar="NAME")
+    names = parser.parse_args().name or list(BENCHMARKS)
+    rows: list[Row] = []
+    for name in names:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix=f"benchmark-{name}-") as folder:
+            try:
+                rows += BENCHMARKS[name](Path(folder))
+            except Unavailable as error:
+                print(f"{name}: {error}", file=sys.stderr)
+    print(table(rows))
+    return 0 if rows and all(row.met for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,303 @@
+"""Find, and fetch: what the network cache has for a request, and whether it counts.
+
+`Client.look_up` asks the sources, nearest first, until an entry is believed, and tells
+all it learned as an `Outcome`. `Client.fetch` downloads what was believed: from any
+source, hashed while it is read, bounded by the signed size, and put into its place only
+when it is right. How to publish is in `publisher`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from .binding import Request
+from .certificates import CertificateList
+from .config import Config, Source
+from .download import Partial, Progress
+from .entry import Pair
+from .errors import (
+    InvalidEntry,
+    NetworkcacheError,
+    NotBelieved,
+    NotFound,
+    Reason,
+    Refusal,
+    SourceFailure,
+    WrongContent,
+)
+from .seen import Seen, SeenInMemory
+from .transport import Budget, Limits, Transport
+from .trust import Policy, TrustedEntry, Vouching
+from .urls import has_secret, redact
+
+logger = logging.getLogger("slapos.networkcache")
+
+_RESUMES = 20
+"""How often a content that keeps being cut is resumed at one source."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one pair: the `vouching` it gave, or why it does not count."""
+
+    pair: Pair | None
+    vouching: Vouching | None = None
+    refusal: NotBelieved | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one source said of a request; `failure` where it said nothing."""
+
+    source: Source
+    verdicts: Sequence[Verdict] = ()
+    failure: NotFound | Refusal | SourceFailure | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a look-up learned.
+
+    `trusted` is what may be fetched, if anything; else `refusal` says why there is
+    nothing. `answers` holds what each source said, in the order they were asked.
+    """
+
+    request: Request
+    answers: Sequence[Answer] = ()
+    trusted: TrustedEntry | None = None
+    refusal: NetworkcacheError = field(default_factory=lambda: NotFound("nobody has it"))
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why nothing may be fetched; None where something may."""
+        if self.trusted is not None:
+            return None
+        return getattr(self.refusal, "reason", Reason.UNREACHABLE)
+
+    @property
+    def refused(self) -> list[NotBelieved]:
+        """Why each pair that does not count does not."""
+        return [
+            verdict.refusal
+            for answer in self.answers
+            for verdict in answer.verdicts
+            if verdict.refusal is not None
+        ]
+
+
+class Client:
+    """Looks up and fetches, for one run.
+
+    `config` says where and whom to believe; `sources` other sources than those of the
+    download cache. `seen` remembers against roll-back, `clock` gives the POSIX time,
+    `limits` bounds each attempt. Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        sources: Sequence[Source] | None = None,
+        seen: Seen | None = None,
+        clock: Callable[[], float] = time.time,
+        budget: Budget | None = None,
+        limits: Limits | None = None,
+    ):
+        self.config = config
+        self.budget = budget or Budget(config.time_budget)
+        self.certificates = CertificateList.parse(config.certificate_list)
+        self.policy = Policy(
+            self.certificates.certificates,
+            config.threshold,
+            config.digest_blacklist,
+            config.accept_legacy,
+            config.require_checked_origin,
+        )
+        self._listed = {c.fingerprint for c in self.certificates.certificates}
+        self._seen = seen or SeenInMemory()
+        self._clock = clock
+        self._transports = [
+            Transport(
+                source,
+                self.budget,
+                cache_tls=config.cache_tls,
+                dir_tls=config.dir_tls,
+                limits=limits or Limits(),
+            )
+            for source in (config.sources if sources is None else sources)
+        ]
+
+    def close(self) -> None:
+        for transport in self._transports:
+            transport.close()
+
+    # -- look up
+
+    def look_up(self, request: Request, *, ask_all: bool = False) -> Outcome:
+        """Ask the sources, nearest first, until an entry is believed, or all of them.
+
+        Never raises for what a source says or does; see `Outcome`.
+        """
+        if hindrance := self._hindrance(request):
+            return Outcome(request, refusal=hindrance)
+        answers: list[Answer] = []
+        trusted = None
+        refusal: NetworkcacheError = NotFound("no source has an entry for it")
+        for transport in self._transports:
+            answers.append(self._ask(transport, request))
+            try:
+                trusted = self._decide(request, answers)
+            except (NotFound, NotBelieved) as error:
+                refusal = error
+            if trusted and not ask_all:
+                break
+        if trusted is None and isinstance(refusal, NotFound):
+            refusal = _most_telling(answers) or refusal
+        return Outcome(request, answers, trusted, refusal)
+
+    def _hindrance(self, request: Request) -> NotBelieved | None:
+        """Why nobody is asked at all."""
+        if not self._transports:
+            return NotBelieved(Reason.NOT_CONFIGURED, "no source is configured")
+        url = request.url or ""
+        if has_secret(url):
+            return NotBelieved(Reason.SECRET_URL, "the URL carries a secret")
+        if prefix := self.config.download_blacklist.match(url):
+            return NotBelieved(
+                Reason.BLACKLISTED_URL,
+                f"{prefix} is in download-from-cache-url-blacklist",
+            )
+        return None
+
+    def _ask(self, transport: Transport, request: Request) -> Answer:
+        try:
+            pairs = transport.look_up(request.key)
+        except (NotFound, Refusal, SourceFailure) as failure:
+            return Answer(transport.source, failure=failure)
+        return Answer(transport.source, self._examine(pairs, request))
+
+    def _examine(
+        self, pairs: Sequence[Pair | InvalidEntry], request: Request
+    ) -> list[Verdict]:
+        """Judge pair by pair, as long as the budget bears what is not believed."""
+        verdicts = []
+        for pair in pairs:
+            begin = self.budget.clock()
+            if self.budget.left <= 0:
+                refusal = NotBelieved(Reason.LEFT_ALONE, "the time budget is spent")
+                verdicts.append(Verdict(None, refusal=refusal))
+                break
+            verdict = self._judge(pair, request)
+            if verdict.refusal is not None:
+                self.budget.charge(self.budget.clock() - begin)
+            verdicts.append(verdict)
+        return verdicts
+
+    def _judge(self, pair: Pair | InvalidEntry, request: Request) -> Verdict:
+        if isinstance(pair, InvalidEntry):
+            return Verdict(None, refusal=NotBelieved(pair.reason, str(pair)))
+        try:
+            return Verdict(pair, self.policy.examine(pair, request, self._clock()))
+        except NotBelieved as refusal:
+            return Verdict(pair, refusal=refusal)
+
+    def _decide(self, request: Request, answers: Sequence[Answer]) -> TrustedEntry:
+        vouchings = [
+            verdict.vouching
+            for answer in answers
+            for verdict in answer.verdicts
+            if verdict.vouching is not None
+        ]
+        newest = self._seen.newest(request, self._listed)
+        trusted = self.policy.decide(vouchings, request, newest)
+        if trusted.created is not None:
+            signers = [certificate.fingerprint for certificate in trusted.signers]
+            self._seen.remember(request, trusted.created, signers)
+        return trusted
+
+    # -- fetch
+
+    def fetch(
+        self,
+        outcome: Outcome,
+        path: str,
+        progress: Progress | None = None,
+    ) -> Source:
+        """Download what `outcome` trusts to `path`, and say which source it came from.
+
+        The source that served the entry is asked first, then the others. Nothing stands
+        at `path` before it is right. Raises `NotFound`, `WrongContent`, `NotBelieved`
+        (a checksum of the request does not match), `Refusal` or `SourceFailure`, what
+        the last source gave, and `OSError` where `path` cannot be written.
+        """
+        if outcome.trusted is None:
+            raise outcome.refusal
+        return self.fetch_trusted(
+            outcome.trusted, path, outcome.request, progress, len(outcome.answers) - 1
+        )
+
+    def fetch_trusted(
+        self,
+        trusted: TrustedEntry,
+        path: str,
+        request: Request | None = None,
+        progress: Progress | None = None,
+        first: int = 0,
+    ) -> Source:
+        """The same for what is trusted without a look-up; `first` is the place of the
+        source that is asked first."""
+        failure: NetworkcacheError = NotFound("no source has the content")
+        checksums = request.checksums if request else ()
+        with Partial(path, trusted, checksums, progress) as partial:
+            order = self._transports[first:] + self._transports[:first]
+            for transport in order:
+                try:
+                    _download(transport, trusted, partial)
+                except (NotFound, Refusal, SourceFailure, WrongContent) as error:
+                    failure = failure if isinstance(error, NotFound) else error
+                    logger.debug("%s: %s", transport, redact(str(error)))
+                    continue
+                partial.commit()
+                return transport.source
+        raise failure
+
+
+def _download(transport: Transport, trusted: TrustedEntry, partial: Partial) -> None:
+    """Bring `partial` to its end from one source.
+
+    What is cut is resumed as long as it gets further; what is wrong is asked for once
+    more, past any mirror in between, and then the source is left alone for the run.
+    """
+    anew = False
+    for _ in range(_RESUMES):
+        begun_at = partial.count
+        try:
+            with transport.open(trusted.digest, partial.count, anew=anew) as incoming:
+                partial.take(incoming)
+            return
+        except SourceFailure:
+            if partial.count <= begun_at:
+                raise
+        except WrongContent:
+            partial.restart()
+            if anew:
+                transport.ban("it gave wrong content")
+                raise
+            anew = True
+    raise SourceFailure(Reason.UNREACHABLE, "the transfer was cut again and again")
+
+
+def _most_telling(answers: Sequence[Answer]) -> NetworkcacheError | None:
+    """Of all that kept a look-up from success, what says most: a pair that does not
+    count before a source that did not answer, and both before "not found"."""
+    for answer in answers:
+        for verdict in answer.verdicts:
+            if verdict.refusal is not None:
+                return verdict.refusal
+    for answer in answers:
+        if answer.failure is not None and not isinstance(answer.failure, NotFound):
+            return answer.failure
+    return None

@@ -1,0 +1,58 @@
+"""Who may upload: one question per request, answered by one replaceable function."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+from aiohttp import web
+
+from ..errors import Code, Refusal
+from ..storage import ANONYMOUS
+
+Authorise = Callable[[web.BaseRequest], str]
+"""Returns the account that uploads; raises `Refusal` (``unauthorized``, ``forbidden``).
+It is asked before any of the body is read."""
+
+_PASSED_ON = ("Origin", "Via", "Forwarded", "X-Forwarded-For")
+
+
+def nobody(request: web.BaseRequest) -> str:
+    """No uploads: there are no accounts."""
+    raise Refusal(
+        Code.UNAUTHORIZED, "this server takes uploads from accounts only, and knows none"
+    )
+
+
+def anonymous_nearby(request: web.BaseRequest) -> str:
+    """Uploads by everybody on this computer, but not through a browser or a proxy.
+
+    A page in somebody's browser, or a proxy in front, reaches a loopback address too.
+    """
+    for name in _PASSED_ON:
+        if name in request.headers:
+            raise Refusal(
+                Code.FORBIDDEN,
+                f"anonymous uploads come from this computer itself: {name} says that"
+                " this one went through a browser or a proxy",
+            )
+    if not is_loopback(_without_port(request.headers.get("Host", ""))):
+        raise Refusal(
+            Code.FORBIDDEN, "anonymous uploads are sent to a loopback address by name"
+        )
+    return ANONYMOUS
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host of a URL is this computer for certain, without asking a DNS."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and (port.isdigit() or not port) else host

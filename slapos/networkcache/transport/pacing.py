@@ -1,0 +1,162 @@
+"""How long anything may take: the budget of a run, the breaker of a source, and the pace
+that a transfer must keep. Nothing here opens a connection; the clock is an argument."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..errors import Reason, SourceFailure
+
+Clock = Callable[[], float]
+
+SLOWEST = 1024
+"""Bytes per second that a transfer must keep; see ``cache-time-budget``."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds that one attempt may wait: to connect, for the first byte of an answer,
+    and for the `window` over which a transfer must keep `SLOWEST` bytes a second."""
+
+    connect: float = 4.0
+    first_byte: float = 5.0
+    window: float = 10.0
+
+
+class Budget:
+    """What all caches together may cost one run in vain; safe to share among threads.
+
+    `seconds` is ``cache-time-budget``. Time is charged when an attempt has given
+    nothing; once the budget is spent, every source is left alone.
+    """
+
+    def __init__(self, seconds: float, clock: Clock = time.monotonic):
+        self.seconds = seconds
+        self.clock = clock
+        self._spent = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def left(self) -> float:
+        """Seconds that may still be lost."""
+        return max(0.0, self.seconds - self._spent)
+
+    def charge(self, seconds: float) -> None:
+        """Count time that was waited in vain."""
+        with self._lock:
+            self._spent += max(0.0, seconds)
+
+    def check(self) -> None:
+        """Raise `SourceFailure` with ``left-alone`` where nothing is left."""
+        if self.left <= 0:
+            raise SourceFailure(
+                Reason.LEFT_ALONE,
+                f"the caches have cost {self.seconds:g} s in vain (cache-time-budget)",
+            )
+
+
+class Breaker:
+    """Leaves a source alone for a while after it failed, and for the run after it lied.
+
+    `TRIES` failures one after the other open it, one timeout alone does too. Then one
+    attempt is let through every `pause` seconds, which doubles each time.
+    """
+
+    TRIES = 3
+    PAUSE = 30.0
+
+    def __init__(self, clock: Clock = time.monotonic):
+        self._clock = clock
+        self._failures = 0
+        self._pause = self.PAUSE
+        self._until: float | None = None
+        self._banned = ""
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Raise `SourceFailure` with ``left-alone`` while the source is left alone."""
+        with self._lock:
+            if self._banned:
+                raise SourceFailure(Reason.LEFT_ALONE, self._banned)
+            if self._until is not None:
+                if self._clock() < self._until:
+                    raise SourceFailure(Reason.LEFT_ALONE, "it failed a moment ago")
+                self._until = self._clock() + self._pause
+
+    def succeeded(self) -> None:
+        """The source answered, be it "not found"."""
+        with self._lock:
+            self._failures = 0
+            self._pause = self.PAUSE
+            self._until = None
+
+    def failed(self, reason: Reason) -> None:
+        """An attempt failed; after ``too-slow`` no second one is made right away."""
+        with self._lock:
+            self._failures += self.TRIES if reason is Reason.TOO_SLOW else 1
+            if self._failures >= self.TRIES:
+                self._until = self._clock() + self._pause
+                self._pause *= 2
+
+    def ban(self, why: str) -> None:
+        """Leave the source alone for the rest of the run."""
+        with self._lock:
+            self._banned = why
+
+
+class Pace:
+    """The pace of one attempt: how long its next wait may be, and whether it moves.
+
+    Waits for the first byte are bounded by `Limits.first_byte`; from then on, every
+    `Limits.window` of waiting must bring `SLOWEST` bytes a second. No wait is longer
+    than what is left of the budget. Only time spent waiting for the peer counts, not
+    what the reader does with what came.
+    """
+
+    def __init__(self, limits: Limits, budget: Budget):
+        self._clock = budget.clock
+        self._window = min(limits.window, budget.left)
+        self._first = min(limits.first_byte, budget.left)
+        self._moving = False
+        self._count = 0
+        self._waited = 0.0
+        self._waiting_since: float | None = self._clock()
+
+    @property
+    def lost(self) -> float:
+        """Seconds waited since the transfer last kept its pace."""
+        if self._waiting_since is None:
+            return self._waited
+        return self._waited + self._clock() - self._waiting_since
+
+    def next_wait(self) -> float:
+        """Seconds that the read or write that now begins may take, above 0.
+
+        Raises `SourceFailure` with ``too-slow`` where the pace was not kept.
+        """
+        self._waiting_since = self._clock()
+        allowed = self._window if self._moving else self._first
+        if self._waited >= allowed:
+            if not self._moving or self._count < SLOWEST * allowed:
+                raise self.too_slow()
+            self._count, self._waited = 0, 0.0
+        return allowed - self._waited
+
+    def moved(self, count: int) -> None:
+        """The read or write is over, and `count` bytes went by."""
+        self._waited, self._waiting_since = self.lost, None
+        self._count += count
+        if count and not self._moving:
+            self._moving, self._waited = True, 0.0
+
+    def expect_answer(self) -> None:
+        """All is sent: the next wait is for the first byte of the answer."""
+        self._moving, self._count, self._waited = False, 0, 0.0
+
+    def too_slow(self) -> SourceFailure:
+        """What a wait that ran out raises."""
+        what = f"fewer than {SLOWEST} bytes a second" if self._moving else "no answer"
+        return SourceFailure(Reason.TOO_SLOW, f"{what} for {self.lost:.1f} s")

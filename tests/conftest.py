@@ -1,0 +1,111 @@
+"""A real server for the tests that need one; nothing here is shared by two of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+TIMEOUT = 60
+"""Seconds after which something hangs. Nothing takes so long: it is no measure."""
+
+
+class Server:
+    """A running ``networkcache server run`` process with a root of its own.
+
+    `url`, and `tls_url` where it speaks TLS, have no path; `log` is the access log and
+    `errors` what it wrote to standard error.
+    """
+
+    def __init__(self, root: Path, *options: str, anonymous: bool = True, wrap=()):
+        self.root = root
+        self.log = root.with_name(root.name + ".access.log")
+        self.errors = root.with_name(root.name + ".errors")
+        self.options = ("--port", "0", "--access-log", str(self.log), *options)
+        if anonymous:
+            self.options = ("--allow-anonymous-upload", *self.options)
+        self._wrap = wrap
+        self.start()
+
+    def start(self) -> None:
+        """Start it, again after `stop` or `kill`; returns once it is ready."""
+        command = [*self._wrap, sys.executable, "-m", "slapos.networkcache"]
+        command += ["server", "run", "--root", str(self.root), *self.options]
+        with self.errors.open("ab") as errors:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+        self.url = self._address()
+        self.tls_url = self._address() if "--tls-port" in self.options else None
+
+    def _address(self) -> str:
+        line = self.process.stdout.readline()
+        if not line.startswith("listening on "):
+            self.process.wait(TIMEOUT)
+            raise RuntimeError(f"no server: {line!r}\n{self.errors.read_text()}")
+        return line.split()[-1]
+
+    @property
+    def cache_url(self) -> str:
+        return f"{self.url}/shacache"
+
+    @property
+    def dir_url(self) -> str:
+        return f"{self.url}/shadir"
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def stop(self) -> int:
+        """Ask it to end; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(TIMEOUT)
+        self.process.stdout.close()
+        return self.process.returncode
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait(TIMEOUT)
+        self.process.stdout.close()
+
+    def requests(self, count: int = 0) -> list[dict]:
+        """The lines of the access log; waits until there are `count` of them."""
+        end = time.monotonic() + TIMEOUT
+        while True:
+            lines = self.log.read_text("ascii").splitlines(keepends=True)
+            lines = [json.loads(line) for line in lines if line.endswith("\n")]
+            if len(lines) >= count:
+                return lines
+            assert time.monotonic() < end, f"{len(lines)} of {count} requests logged"
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers: ``make_server("--workers", "2")``, ``anonymous=False``."""
+    servers: list[Server] = []
+
+    def make(*options: str, root: Path | None = None, **how) -> Server:
+        root = root or tmp_path / f"server{len(servers)}"
+        servers.append(Server(root, *options, **how))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    """A server that takes anonymous uploads."""
+    return make_server()
