@@ -2,7 +2,7 @@
 
 A command is a module with `add_arguments(parser)` and `run(arguments) -> int`, and a
 line in `COMMANDS`. It is imported when it is asked for: a look-up does not load the
-server.
+server. A command that hands on what it does not know sets a default for `rest`.
 
 Exit codes: 0 done, 1 not there or refused, 2 wrong use, 3 could not tell.
 """
@@ -17,6 +17,7 @@ from importlib import import_module
 from ..errors import InvalidInput, NetworkcacheError, SourceFailure
 
 COMMANDS: Mapping[str, str] = {
+    "buildout": "run buildout with the network cache",
     "server": "run a server",
 }
 """Name of a command and of its module -> what it does."""
@@ -49,7 +50,10 @@ def run_command(
     module = import_module(f"{__name__}.{name.replace('-', '_')}")
     parser = argparse.ArgumentParser(prog=prog, description=module.__doc__)
     module.add_arguments(parser)
-    arguments = parser.parse_args(argv)
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and not hasattr(arguments, "rest"):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
     try:
         code: int = module.run(arguments)
         return code

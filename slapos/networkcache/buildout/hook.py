@@ -1,0 +1,135 @@
+"""The hook: zc.buildout's two ways to fetch a file, with the cache before the origin.
+
+`zc.buildout.download.Download.download` fetches profiles and the files of recipes;
+`AllowHostsPackageIndex.open_url` fetches distributions, and index pages, which pass.
+Both are patched as methods, since recipes import the classes. The names are the same in
+zc.buildout 3.3 to 6.0.
+"""
+
+from __future__ import annotations
+
+import email.message
+import os
+import tempfile
+import urllib.response
+from typing import IO, TYPE_CHECKING, Any
+
+import zc.buildout.download
+import zc.buildout.easy_install
+
+from ..urls import Checksum, is_remote
+from .origin import Fetch, WatchedOpener, WatchedResponse, urlretrieve, watching
+from .run import Run
+
+if TYPE_CHECKING:
+    from ..binding import Request
+
+_Download = zc.buildout.download.Download
+_Index = zc.buildout.easy_install.AllowHostsPackageIndex
+_original_download = _Download.download
+_original_open_url = _Index.open_url
+
+_run: Run | None = None
+
+
+def current() -> Run | None:
+    """The run whose hook is in place."""
+    return _run
+
+
+def install(run: Run) -> None:
+    """Put the hook in place for `run`, in the place of an earlier one."""
+    global _run
+    _run = run
+    zc.buildout.download.urlretrieve = urlretrieve
+    _Download.download = _download
+    _Index.open_url = _open_url
+
+
+def uninstall() -> None:
+    """Leave zc.buildout as it was."""
+    global _run
+    _run = None
+    zc.buildout.download.urlretrieve = urllib.request.urlretrieve
+    _Download.download = _original_download
+    _Index.open_url = _original_open_url
+
+
+def _download(
+    self: Any, url: str, md5sum: str | None = None, path: str | None = None
+) -> tuple[str, bool]:
+    """In place of `Download.download`; the path, and whether it is a temporary file."""
+    run = _run
+    if run is None or not run.active or self.offline or not is_remote(url):
+        return _original_download(self, url, md5sum, path)  # type: ignore[no-any-return]
+    from ..binding import Request
+
+    checksums = [Checksum("md5", md5sum)] if md5sum is not None else []
+    request = Request.for_file(url, *checksums)
+    destination = path or _temporary_file()
+    if run.take(request, destination):
+        return destination, path is None
+    if path is None:
+        os.unlink(destination)
+    run.check_origin(url)
+    with watching() as fetch:
+        result: tuple[str, bool] = _original_download(self, url, md5sum, path)
+    with open(result[0], "rb") as file:
+        run.give(request, fetch, file)
+    return result
+
+
+def _temporary_file() -> str:
+    handle, path = tempfile.mkstemp(prefix="buildout-")
+    os.close(handle)
+    return path
+
+
+def _open_url(self: Any, url: str, warning: str | None = None) -> Any:
+    """In place of `AllowHostsPackageIndex.open_url`: an answer to be read and closed."""
+    run = _run
+    # With a warning it is a page that is wanted, without one a file.
+    if run is None or not run.active or warning is not None or not is_remote(url):
+        return _original_open_url(self, url, warning)
+    from ..binding import Request
+
+    request = Request.for_distribution(url) or Request.for_file(url)
+    taken = _take(run, request, url)
+    if taken is not None:
+        return taken
+    run.check_origin(url)
+    fetch = Fetch()
+    opener = self.opener
+    self.opener = WatchedOpener(opener, fetch)
+    try:
+        response = _original_open_url(self, url, warning)
+    finally:
+        self.opener = opener
+    return _watched(run, request, fetch, response)
+
+
+def _take(run: Run, request: Request, url: str) -> Any:
+    """The distribution from the cache as an answer, or None."""
+    path = _temporary_file()
+    try:
+        if not run.take(request, path):
+            return None
+        file = open(path, "rb")  # noqa: SIM115 - closed by who reads the answer
+    finally:
+        os.unlink(path)
+    headers = email.message.Message()
+    headers["Content-Type"] = "application/octet-stream"
+    headers["Content-Length"] = str(os.fstat(file.fileno()).st_size)
+    return urllib.response.addinfourl(file, headers, url, 200)
+
+
+def _watched(run: Run, request: Request, fetch: Fetch, response: Any) -> Any:
+    headers = response.headers
+    if fetch.status != 200 or "html" in (headers.get("Content-Type") or "").lower():
+        return response
+
+    def closed(copy: IO[bytes]) -> None:
+        if fetch.whole:
+            run.give(request, fetch, copy)
+
+    return WatchedResponse(response, fetch, closed)

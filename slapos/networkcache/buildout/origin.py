@@ -1,0 +1,173 @@
+"""Watching a fetch from its origin, to tell whether its signer may vouch for it.
+
+Something counts as fetched from its origin only if the answer was a success, came to its
+announced end, and needed no credentials; and as checked only if every hop was verified
+https. The functions here stand where zc.buildout calls urllib, and do what it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.message
+import ssl
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+from urllib.error import ContentTooShortError
+
+_BLOCK = 1 << 16
+
+
+@dataclass
+class Fetch:
+    """What was seen of one fetch.
+
+    `hops` are the URLs that were asked in turn, `whole` tells whether the body came to
+    its announced end, `credentials` whether any were sent.
+    """
+
+    hops: list[str] = field(default_factory=list)
+    status: int | None = None
+    whole: bool = False
+    credentials: bool = False
+    size: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self.started
+
+    def saw(self, request: urllib.request.Request, response: Any) -> None:
+        """Take from a request and its answer what they tell."""
+        redirects: dict[str, int] = getattr(request, "redirect_dict", {})
+        self.hops = [request.full_url, *redirects, response.geturl()]
+        self.status = getattr(response, "status", None)
+        self.credentials = request.has_header("Authorization")
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether this is what the origin has under the URL, for everybody."""
+        return self.status == 200 and self.whole and not self.credentials
+
+    @property
+    def secure(self) -> bool:
+        """Whether every hop was https with a verified certificate."""
+        return _verifies_https() and all(
+            hop.lower().startswith("https://") for hop in self.hops
+        )
+
+
+def _verifies_https() -> bool:
+    default: object = getattr(ssl, "_create_default_https_context", None)
+    if default is not ssl.create_default_context:
+        return False
+    opener = getattr(urllib.request, "_opener", None)
+    contexts = (
+        getattr(handler, "_context", None)
+        for handler in getattr(opener, "handlers", ())
+        if isinstance(handler, urllib.request.HTTPSHandler)
+    )
+    return all(c is None or c.verify_mode == ssl.CERT_REQUIRED for c in contexts)
+
+
+_current = threading.local()
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[Fetch]:
+    """What this thread's next `urlretrieve` sees goes into the `Fetch` given."""
+    fetch = Fetch()
+    _current.fetch = fetch
+    try:
+        yield fetch
+    finally:
+        _current.fetch = None
+
+
+def urlretrieve(
+    url: str, filename: str | None = None, *arguments: Any, **options: Any
+) -> tuple[str, email.message.Message]:
+    """In place of `urllib.request.urlretrieve`: the same, but it is watched."""
+    fetch: Fetch | None = getattr(_current, "fetch", None)
+    if fetch is None or filename is None or arguments or options:
+        return urllib.request.urlretrieve(url, filename, *arguments, **options)
+    request = urllib.request.Request(url)
+    with contextlib.closing(urllib.request.urlopen(request)) as response:
+        fetch.saw(request, response)
+        headers: email.message.Message = response.info()
+        with open(filename, "wb") as file:
+            while block := response.read(_BLOCK):
+                fetch.size += len(block)
+                file.write(block)
+    announced = _announced(headers)
+    if announced is not None and fetch.size < announced:
+        raise ContentTooShortError(
+            f"retrieval incomplete: got only {fetch.size} out of {announced} bytes",
+            (filename, headers),
+        )
+    fetch.whole = announced == fetch.size or _chunked(headers)
+    return filename, headers
+
+
+def _announced(headers: email.message.Message) -> int | None:
+    lengths = set(headers.get_all("Content-Length") or [])
+    length = lengths.pop() if len(lengths) == 1 else ""
+    return int(length) if length.isdigit() else None
+
+
+def _chunked(headers: email.message.Message) -> bool:
+    """A body in chunks says where it ends; one that ends with the connection may have
+    been cut."""
+    return (headers.get("Transfer-Encoding") or "").lower() == "chunked"
+
+
+class WatchedOpener:
+    """In place of the `opener` of a package index: the same, but it is watched."""
+
+    def __init__(self, opener: Callable[..., Any], fetch: Fetch):
+        self._opener = opener
+        self._fetch = fetch
+
+    def __call__(self, request: urllib.request.Request, *arguments: Any) -> Any:
+        response = self._opener(request, *arguments)
+        self._fetch.saw(request, response)
+        return response
+
+
+class WatchedResponse:
+    """An answer of a package index that is watched while it is read.
+
+    `closed` is called once when the reader is done, with a copy of all that was read.
+    """
+
+    def __init__(self, response: Any, fetch: Fetch, closed: Callable[[IO[bytes]], None]):
+        self._response = response
+        self._fetch = fetch
+        self._closed: Callable[[IO[bytes]], None] | None = closed
+        self._copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the answer
+
+    def read(self, *amount: int) -> bytes:
+        block: bytes = self._response.read(*amount)
+        self._copy.write(block)
+        self._fetch.size += len(block)
+        if not block:
+            headers = self._response.headers
+            announced = _announced(headers)
+            self._fetch.whole = announced == self._fetch.size or _chunked(headers)
+        return block
+
+    def close(self) -> None:
+        self._response.close()
+        closed, self._closed = self._closed, None
+        if closed is not None:
+            with self._copy:
+                self._copy.seek(0)
+                closed(self._copy)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._response, name)

@@ -1,0 +1,96 @@
+"""What a run took from where: counted as it happens, said in a few lines at its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ..errors import Reason
+
+
+@dataclass
+class Tally:
+    """How many files, bytes and seconds."""
+
+    files: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+    def add(self, bytes: int, seconds: float) -> None:
+        self.files += 1
+        self.bytes += bytes
+        self.seconds += seconds
+
+    def __str__(self) -> str:
+        files = f"{self.files} file{'' if self.files == 1 else 's'}"
+        return f"{files}, {readable_size(self.bytes)} in {self.seconds:.1f} s"
+
+
+@dataclass
+class Report:
+    """The counts of one run.
+
+    `hits` by source, `origin` what had to be fetched from origins, `published` what was
+    sent afterwards, `misses` why look-ups gave nothing, `refused` why single pairs did
+    not count, `unpublished` why something was not sent, `legacy` how many files were
+    believed in the old way.
+    """
+
+    hits: dict[str, Tally] = field(default_factory=dict)
+    origin: Tally = field(default_factory=Tally)
+    published: Tally = field(default_factory=Tally)
+    misses: Counter[Reason] = field(default_factory=Counter)
+    refused: Counter[Reason] = field(default_factory=Counter)
+    unpublished: Counter[str] = field(default_factory=Counter)
+    legacy: int = 0
+    lost: float = 0.0
+
+    def hit(self, source: str, bytes: int, seconds: float) -> None:
+        self.hits.setdefault(source, Tally()).add(bytes, seconds)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was fetched at all."""
+        return not (self.hits or self.misses or self.origin.files)
+
+    def lines(self) -> Iterator[str]:
+        """What a person reads at the end of a run: at most ten lines."""
+        sources = sorted(self.hits.items(), key=lambda item: -item[1].files)
+        for source, tally in sources[:3]:
+            yield f"from the network cache {source}: {tally}"
+        if len(sources) > 3:
+            rest = sum(tally.files for _, tally in sources[3:])
+            yield f"from {len(sources) - 3} other network caches: {rest} files"
+        if not sources:
+            yield "from the network cache: nothing"
+        yield f"from their origin: {self.origin}"
+        yield f"published: {self.published}"
+        if self.misses:
+            yield f"not in the network cache: {_counts(self.misses)}"
+        if self.refused:
+            yield f"entries refused: {_counts(self.refused)}"
+        old = self.refused[Reason.WEAK_SIGNATURE]
+        if old:
+            yield (
+                f"{old} refused only because they are signed in the old way:"
+                " signature-legacy = accept believes them"
+            )
+        elif self.legacy:
+            yield f"believed in the old way (signature-legacy = accept): {self.legacy}"
+        if self.unpublished:
+            yield f"not published: {_counts(self.unpublished)}"
+
+
+def _counts(counter: Counter[Reason] | Counter[str]) -> str:
+    return ", ".join(f"{number} {what!s}" for what, number in counter.most_common(6))
+
+
+def readable_size(size: int) -> str:
+    """`size` bytes as a person reads them."""
+    number = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024 or unit == "GiB":
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
