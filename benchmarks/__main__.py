@@ -10,13 +10,16 @@ from pathlib import Path
 from tests.incumbents import Unavailable
 
 from . import __doc__ as description
-from . import lookup, stalled, upload, verify
+from . import dead_sources, fetch, lookup, memory, stalled, upload, verify
 from .rows import Row, table
 
 BENCHMARKS = {
     "verify": verify.run,
+    "fetch": fetch.run,
     "lookup": lookup.run,
+    "memory": memory.run,
     "upload": upload.run,
+    "dead": dead_sources.run,
     "stalled": stalled.run,
 }
 

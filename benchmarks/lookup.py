@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from slapos.networkcache.certificates import generate
@@ -21,7 +22,7 @@ def run(folder: Path) -> list[Row]:
         for server in (old, ours):
             _fill(server)
             _cost(server)
-        theirs, our = take_turns(ROUNDS, lambda: _cost(old), lambda: _cost(ours))
+        theirs, our = take_turns(ROUNDS, partial(_cost, old), partial(_cost, ours))
     count = f"{ROUNDS} x {LOOKUPS} over {CONNECTIONS} connections"
     return [Row("server CPU per look-up", theirs, our, "us", count, 8)]
 

@@ -40,16 +40,22 @@ class Row:
         enough = self.factor is None or (self.ratio or 0) >= self.factor
         return enough and (self.limit is None or self.ours <= self.limit)
 
+    @property
+    def target(self) -> str:
+        """What was promised; empty where the line is there for comparison only."""
+        if self.factor is not None:
+            return f"{self.factor:g}x"
+        return "" if self.limit is None else f"{self.limit:g} {self.unit}"
+
     def cells(self) -> list[str]:
         """The line of the table."""
-        target = f"{self.factor:g}x" if self.factor else f"{self.limit:g} {self.unit}"
         return [
             self.what,
             "-" if self.incumbent is None else _number(self.incumbent, self.unit),
             _number(self.ours, self.unit),
             f"{self.ratio:.1f}x" if self.ratio else "-",
-            target,
-            "yes" if self.met else "NO",
+            self.target,
+            ("yes" if self.met else "NO") if self.target else "",
             self.count,
         ]
 

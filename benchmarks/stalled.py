@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,7 +36,7 @@ def run(folder: Path) -> list[Row]:
         for where, beginning in BEGINNINGS.items():
             with _stalled(old, beginning), _stalled(ours, beginning):
                 theirs, our = take_turns(
-                    ROUNDS, lambda: _slowest(old), lambda: _slowest(ours)
+                    ROUNDS, partial(_slowest, old), partial(_slowest, ours)
                 )
             what = f"answer while {STALLED} are stuck {where}"
             rows.append(Row(what, theirs, our, "ms", count, limit=100))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -23,8 +24,8 @@ def run(folder: Path) -> list[Row]:
     with old_server(folder / "old") as old, our_server(folder / "ours") as ours:
         old_cpu, our_cpu = take_turns(
             ROUNDS,
-            lambda: _post(old, file, rates["old"]),
-            lambda: _post(ours, file, rates["ours"]),
+            partial(_post, old, file, rates["old"]),
+            partial(_post, ours, file, rates["ours"]),
         )
         old_memory, our_memory = peak_memory(old.pid), peak_memory(ours.pid)
     old_rate, our_rate = median(rates["old"]), median(rates["ours"])

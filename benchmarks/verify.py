@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
@@ -32,9 +33,9 @@ def run(_: Path) -> list[Row]:
     ed25519_signers = [Signer(ed25519.Ed25519PrivateKey.generate()) for _ in range(9)]
     old, *ours = take_turns(
         ROUNDS,
-        lambda: _old(rsa_signers),
+        partial(_old, rsa_signers),
         *(
-            lambda signers=signers, named=named: _ours(signers, named)
+            partial(_ours, signers, named)
             for signers in (rsa_signers, ed25519_signers)
             for named in (True, False)
         ),

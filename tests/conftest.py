@@ -109,3 +109,11 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 def server(make_server: Callable[..., Server]) -> Server:
     """A server that takes anonymous uploads."""
     return make_server()
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same for a whole file, for tests that mind nothing which others left there."""
+    server = Server(tmp_path_factory.mktemp("shared") / "server")
+    yield server
+    server.stop()

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,7 +138,7 @@ class OldClient:
     """
 
     folder: Path
-    options: Mapping[str, str]
+    options: dict[str, str]
     environment: Path = field(default_factory=client_environment)
 
     @classmethod
@@ -214,6 +214,23 @@ class OldClient:
         if "error" in answer:
             raise OldClientError(*answer["error"])
         return answer["result"]
+
+
+_ENTRY = json.dumps({"sha512": "0" * 128})
+POISON = {
+    "no-strings": [1, 2],
+    "three-members": [_ENTRY, "", ""],
+    "not-a-pair": _ENTRY,
+    "base64-without-padding": [_ENTRY, "YWI"],
+    "base64-of-another-alphabet": [_ENTRY, "é"],
+    "entry-not-json": ["{", ""],
+    "entry-not-an-object": ["[1, 2]", ""],
+    "entry-without-sha512": ["{}", ""],
+    "entry-with-number-for-sha512": [json.dumps({"sha512": 1}), ""],
+    "entry-with-short-sha512": [json.dumps({"sha512": "00"}), ""],
+    "lone-surrogate": ['{"sha512": "\ud800"}', "YWI="],
+}
+"""What no directory should keep: most of it makes the old client fail for the whole key."""
 
 
 # -- the old server

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import incumbents
 import pytest
-from incumbents import OldClient, OldServer
+from incumbents import POISON, OldClient, OldClientError, OldServer
 from relay import relay
 
 from slapos.networkcache.binding import Request
@@ -29,13 +29,19 @@ REQUEST = Request.for_file(URL)
 CONTENT = b"the content of hello-1.0.tar.gz"
 
 
-@pytest.fixture
-def old_server(tmp_path: Path) -> Iterator[OldServer]:
+@pytest.fixture(scope="session", autouse=True)
+def environment() -> None:
     try:
-        with incumbents.old_server(tmp_path / "old server") as server:
-            yield server
+        incumbents.client_environment()
+        incumbents.server_environment()
     except incumbents.Unavailable as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def old_server(tmp_path: Path) -> Iterator[OldServer]:
+    with incumbents.old_server(tmp_path / "old server") as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +202,16 @@ def test_what_the_old_client_put_is_believed_on_request(node: Node, tmp_path: Pa
     accepting = Client(node.config(signature_legacy="accept"))
     accepting.fetch(accepting.look_up(REQUEST), str(tmp_path / "fetched"))
     assert (tmp_path / "fetched").read_bytes() == CONTENT
+
+
+def test_one_bad_pair_hides_all_others_from_the_old_client(node: Node) -> None:
+    """Which is why our server refuses such pairs. Ours skips them."""
+    node.publish(signature_legacy="publish")
+    listing = node.server.root / "metadata" / str(REQUEST.key)
+    good = json.loads(listing.read_text())
+    assert node.old_client().select(str(REQUEST.key))
+    for name in ("no-strings", "three-members", "base64-without-padding", "lone-surrogate"):
+        listing.write_text(json.dumps([POISON[name], *good]))
+        with pytest.raises(OldClientError):
+            node.old_client().select(str(REQUEST.key))
+        assert Client(node.config(signature_legacy="accept")).look_up(REQUEST).trusted

@@ -19,7 +19,7 @@ from slapos.networkcache.errors import (
     StorageReadOnly,
     WrongContent,
 )
-from slapos.networkcache.storage import ContentStore, EntryStore, Stored
+from slapos.networkcache.storage import Stored
 from slapos.networkcache.storage.folder import FolderContents
 from slapos.networkcache.storage.kinds import open_contents, open_entries, open_stores
 from slapos.networkcache.storage.layers import (
@@ -298,9 +298,3 @@ def test_each_process_sees_what_the_other_put(tmp_path):
         for text in "abc":
             one.put(KEY, Stored(Pair(text, "")))
             assert other.get([KEY])[KEY][0].pair.entry == text
-
-
-def test_the_contract_is_abstract():
-    for kind in (ContentStore, EntryStore):
-        with pytest.raises(TypeError):
-            kind()

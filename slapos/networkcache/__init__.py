@@ -1,0 +1,101 @@
+"""A network cache for zc.buildout: signed entries in SHADIR, contents in SHACACHE.
+
+A **content** is bytes, named by their digest. An **entry** is a signed statement that a
+**key** means a digest. A **signer** holds a signing key; a **certificate** is how the
+public half is handed out. An **origin** is where a URL really points, a **source** a
+network cache that is asked. A **reason** says why something was not believed, not
+found, not done.
+
+The map, from the rules to those who ask for them:
+
+========================  ==========================================================
+`errors`                  every error, and the closed lists of reasons and codes
+`digest`, `entry`         the name of a content; the signed record, its exact bytes
+`urls`                    normalised URLs, prefixes, secrets
+`certificates`            signing keys and certificates
+`binding`, `trust`        what an entry is about; who is believed
+`protocol`, `config`      the wire, shared by both ends; every option
+------------------------  ----------------------------------------------------------
+`configfile`, `seen`      a node's ``slapos.cfg``; the memory against roll-back
+`transport`               the only door to the network, on the client side
+`storage`                 contents and entries at rest
+------------------------  ----------------------------------------------------------
+`client`, `download`      look up, and fetch
+`publisher`               sign, and send
+`server`                  the web application, and the processes that run it
+------------------------  ----------------------------------------------------------
+`buildout`                the hook in zc.buildout
+`cli`                     the commands
+`testing`                 a network cache in memory, and the contracts of stores
+========================  ==========================================================
+
+The rules are functions of values: no file, no socket, no clock. A module imports its
+own layer or a lower one.
+
+The names below are what programs use::
+
+    from slapos.networkcache import Client, Config, Request
+
+    client = Client(Config.parse({"download-cache-url": ..., ...}))
+    outcome = client.look_up(Request.for_file("https://example.com/a-1.0.tar.gz"))
+    client.fetch(outcome, "a-1.0.tar.gz")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .binding import Request
+    from .client import Client, Outcome
+    from .config import Config, Source
+    from .digest import Digest, Digests
+    from .entry import Entry, Key, Pair
+    from .errors import NetworkcacheError, Reason
+    from .publisher import Publisher
+    from .trust import Policy, TrustedEntry
+
+_HOME = {
+    "Client": "client",
+    "Config": "config",
+    "Digest": "digest",
+    "Digests": "digest",
+    "Entry": "entry",
+    "Key": "entry",
+    "NetworkcacheError": "errors",
+    "Outcome": "client",
+    "Pair": "entry",
+    "Policy": "trust",
+    "Publisher": "publisher",
+    "Reason": "errors",
+    "Request": "binding",
+    "Source": "config",
+    "TrustedEntry": "trust",
+}
+
+__all__ = [
+    "Client",
+    "Config",
+    "Digest",
+    "Digests",
+    "Entry",
+    "Key",
+    "NetworkcacheError",
+    "Outcome",
+    "Pair",
+    "Policy",
+    "Publisher",
+    "Reason",
+    "Request",
+    "Source",
+    "TrustedEntry",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is asked for: an extension that zc.buildout only
+    loads must not import an HTTP library."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from .binding import Request
 from .certificates import CertificateList
 from .config import Config, Source
+from .digest import PIECE, Digest
 from .download import Partial, Progress
 from .entry import Pair
 from .errors import (
@@ -30,13 +31,13 @@ from .errors import (
 )
 from .seen import Seen, SeenInMemory
 from .transport import Budget, Limits, Transport
-from .trust import Policy, TrustedEntry, Vouching
+from .trust import Policy, TrustedEntry, Vouching, Weighed
 from .urls import has_secret, redact
 
 logger = logging.getLogger("slapos.networkcache")
 
-_RESUMES = 20
-"""How often a content that keeps being cut is resumed at one source."""
+_CUTS = 20
+"""How often a content may be cut at one source without a mebibyte in between."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,15 @@ class Outcome:
     """All that a look-up learned.
 
     `trusted` is what may be fetched, if anything; else `refusal` says why there is
-    nothing. `answers` holds what each source said, in the order they were asked.
+    nothing. `answers` holds what each source said, in the order they were asked, and
+    `weighed` all that is believed of it.
     """
 
     request: Request
     answers: Sequence[Answer] = ()
     trusted: TrustedEntry | None = None
     refusal: NetworkcacheError = field(default_factory=lambda: NotFound("nobody has it"))
+    weighed: Weighed = field(default_factory=Weighed)
 
     @property
     def reason(self) -> Reason | None:
@@ -86,6 +89,13 @@ class Outcome:
             for verdict in answer.verdicts
             if verdict.refusal is not None
         ]
+
+    def nearest_with(self, digest: Digest) -> int:
+        """The place of the nearest source that named that content."""
+        for place, answer in enumerate(self.answers):
+            if any(v.entry.sha512 == digest for v in _vouchings([answer])):
+                return place
+        return 0
 
 
 class Client:
@@ -144,19 +154,27 @@ class Client:
         if hindrance := self._hindrance(request):
             return Outcome(request, refusal=hindrance)
         answers: list[Answer] = []
-        trusted = None
-        refusal: NetworkcacheError = NotFound("no source has an entry for it")
+        weighed = Weighed()
+        newest = self._seen.newest(request, self._listed)
         for transport in self._transports:
             answers.append(self._ask(transport, request))
-            try:
-                trusted = self._decide(request, answers)
-            except (NotFound, NotBelieved) as error:
-                refusal = error
-            if trusted and not ask_all:
+            weighed = self.policy.weigh(_vouchings(answers), request, newest)
+            if weighed.believed and not ask_all:
                 break
-        if trusted is None and isinstance(refusal, NotFound):
-            refusal = _most_telling(answers) or refusal
-        return Outcome(request, answers, trusted, refusal)
+        try:
+            trusted = weighed.best
+        except NotBelieved as refusal:
+            return Outcome(request, answers, None, refusal, weighed)
+        except NotFound:
+            telling = _most_telling(answers) or NotFound("no source has an entry for it")
+            return Outcome(request, answers, None, telling, weighed)
+        self._remember(request, trusted)
+        return Outcome(request, answers, trusted, weighed=weighed)
+
+    def _remember(self, request: Request, trusted: TrustedEntry) -> None:
+        if trusted.created is not None:
+            signers = [certificate.fingerprint for certificate in trusted.signers]
+            self._seen.remember(request, trusted.created, signers)
 
     def _hindrance(self, request: Request) -> NotBelieved | None:
         """Why nobody is asked at all."""
@@ -204,20 +222,6 @@ class Client:
         except NotBelieved as refusal:
             return Verdict(pair, refusal=refusal)
 
-    def _decide(self, request: Request, answers: Sequence[Answer]) -> TrustedEntry:
-        vouchings = [
-            verdict.vouching
-            for answer in answers
-            for verdict in answer.verdicts
-            if verdict.vouching is not None
-        ]
-        newest = self._seen.newest(request, self._listed)
-        trusted = self.policy.decide(vouchings, request, newest)
-        if trusted.created is not None:
-            signers = [certificate.fingerprint for certificate in trusted.signers]
-            self._seen.remember(request, trusted.created, signers)
-        return trusted
-
     # -- fetch
 
     def fetch(
@@ -228,15 +232,20 @@ class Client:
     ) -> Source:
         """Download what `outcome` trusts to `path`, and say which source it came from.
 
-        The source that served the entry is asked first, then the others. Nothing stands
-        at `path` before it is right. Raises `NotFound`, `WrongContent`, `NotBelieved`
-        (a checksum of the request does not match), `Refusal` or `SourceFailure`, what
-        the last source gave, and `OSError` where `path` cannot be written.
+        The nearest source that named the content is asked first, then the others.
+        Nothing stands at `path` before it is right. Raises `NotBelieved` (a checksum of
+        the request does not match), `NotFound` where nobody has it, else what the last
+        source gave that may: `WrongContent`, `Refusal` or `SourceFailure`. `OSError`
+        where `path` cannot be written.
         """
         if outcome.trusted is None:
             raise outcome.refusal
         return self.fetch_trusted(
-            outcome.trusted, path, outcome.request, progress, len(outcome.answers) - 1
+            outcome.trusted,
+            path,
+            outcome.request,
+            progress,
+            outcome.nearest_with(outcome.trusted.digest),
         )
 
     def fetch_trusted(
@@ -265,6 +274,13 @@ class Client:
         raise failure
 
 
+def _vouchings(answers: Sequence[Answer]) -> Iterator[Vouching]:
+    for answer in answers:
+        for verdict in answer.verdicts:
+            if verdict.vouching is not None:
+                yield verdict.vouching
+
+
 def _download(transport: Transport, trusted: TrustedEntry, partial: Partial) -> None:
     """Bring `partial` to its end from one source.
 
@@ -272,7 +288,8 @@ def _download(transport: Transport, trusted: TrustedEntry, partial: Partial) -> 
     more, past any mirror in between, and then the source is left alone for the run.
     """
     anew = False
-    for _ in range(_RESUMES):
+    cuts = 0
+    while cuts < _CUTS:
         begun_at = partial.count
         try:
             with transport.open(trusted.digest, partial.count, anew=anew) as incoming:
@@ -281,6 +298,7 @@ def _download(transport: Transport, trusted: TrustedEntry, partial: Partial) -> 
         except SourceFailure:
             if partial.count <= begun_at:
                 raise
+            cuts = cuts + 1 if partial.count < begun_at + PIECE else 0
         except WrongContent:
             partial.restart()
             if anew:

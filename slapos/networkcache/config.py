@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from .digest import Digest
 from .errors import InvalidConfiguration, InvalidDigest
-from .urls import Prefixes, is_remote, redact, split
+from .urls import Prefixes, redact, split
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -86,12 +86,10 @@ def merge(layers: Mapping[Place, Mapping[str, str]]) -> Merged:
 
     The publisher's options come from one place: if the node's own configuration (all
     places but the profile) sets one of them, the profile's are ignored, and `notes`
-    says so. A profile must not be able to have things signed and sent elsewhere.
+    says so. A profile must not be able to have things signed and sent elsewhere. An
+    option that is set to nothing is set: it hides what weaker places say.
     """
-    given = {
-        place: {option: value for option, value in layer.items() if value.strip()}
-        for place, layer in layers.items()
-    }
+    given = {place: dict(layer) for place, layer in layers.items()}
     notes = []
     profile = given.get(Place.PROFILE, {})
     ignored = sorted(PUBLISHER_OPTIONS.intersection(profile))
@@ -107,7 +105,8 @@ def merge(layers: Mapping[Place, Mapping[str, str]]) -> Merged:
             " signs and where it publishes"
         )
     strongest_first = sorted(given, reverse=True)
-    options = dict(ChainMap(*(given[place] for place in strongest_first)))
+    merged = ChainMap(*(given[place] for place in strongest_first))
+    options = {option: value for option, value in merged.items() if value.strip()}
     places = {
         option: next(place for place in strongest_first if option in given[place])
         for option in options
@@ -208,13 +207,13 @@ class Config:
             block_origin=section.boolean("block-origin"),
             time_budget=section.duration("cache-time-budget", 10.0),
             require_checked_origin=section.boolean("require-checked-origin"),
-            entry_expires=int(section.duration("entry-expires", 0.0)) or None,
+            entry_expires=section.lifetime("entry-expires"),
             local_store=section.get("local-store"),
             local_store_size=section.size("local-store-size", 10 << 30),
             binary_archive=section.choice("binary-cache-archive", ("tar.zst", "tar.gz")),
             build_prefix_length=section.whole_number("build-prefix-length"),
             notes=tuple(section.notes),
-            unknown=tuple(_guess(option) for option in sorted(set(options) - OPTIONS)),
+            unknown=tuple(map(_guess, sorted(set(options) - OPTIONS))),
         )
 
     @property
@@ -304,8 +303,15 @@ class _Section:
 
     def _url(self, option: str, url: str) -> str:
         parts = split(url)
-        if not is_remote(url) or parts is None or parts.scheme not in ("http", "https"):
-            raise self._wrong(option, redact(url), "an http or https URL")
+        if (
+            parts is None
+            or parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or re.search(r"[?#\s]", url)
+        ):
+            raise self._wrong(
+                option, redact(url), "an http or https URL without query and fragment"
+            )
         return url.rstrip("/")
 
     def tls(self, server: str) -> TLS:
@@ -314,7 +320,7 @@ class _Section:
     # -- plain values
 
     def prefixes(self, option: str) -> Prefixes:
-        return Prefixes.parse(self.text(option).split())
+        return Prefixes.parse(self.lines(option))
 
     def digests(self, option: str) -> frozenset[Digest]:
         try:
@@ -325,9 +331,8 @@ class _Section:
     def legacy(self) -> set[str]:
         words = set(self.text("signature-legacy").split())
         if words - {"accept", "publish", "refuse"} or {"refuse"} < words:
-            raise self._wrong(
-                "signature-legacy", " ".join(words), "refuse, accept, publish or both"
-            )
+            expected = "refuse, accept, publish, or accept publish"
+            raise self._wrong("signature-legacy", self.text("signature-legacy"), expected)
         return words
 
     def boolean(self, option: str) -> bool:
@@ -342,7 +347,7 @@ class _Section:
 
     def whole_number(self, option: str, default: int | None = None) -> int | None:
         value = self.get(option)
-        if value is None or value == "off":
+        if value is None or (value == "off" and default is None):
             return default
         if not re.fullmatch(r"[1-9][0-9]{0,8}", value):
             raise self._wrong(option, value, "a whole number of 1 or more")
@@ -350,6 +355,15 @@ class _Section:
 
     def duration(self, option: str, default: float) -> float:
         return self._quantity(option, _SECONDS, default)
+
+    def lifetime(self, option: str) -> int | None:
+        """A duration in whole seconds; None where nothing ends."""
+        if self.get(option) in (None, "none"):
+            return None
+        seconds = int(self.duration(option, 0.0))
+        if seconds < 1:
+            raise self._wrong(option, self.text(option), "a second or more, or none")
+        return seconds
 
     def size(self, option: str, default: int) -> int:
         return int(self._quantity(option, _BYTES, default))
@@ -372,7 +386,7 @@ def quantity(text: str, units: Mapping[str, float]) -> float:
 
     Raises `ValueError`.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)", text.strip())
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)", text.strip())
     if not match or match[2] not in units:
         raise ValueError(
             f"expected a number and one of {', '.join(units)}, got {text!r:.100}"

@@ -32,26 +32,27 @@ def read_sections(path: str) -> dict[str, dict[str, str]]:
     try:
         with open(path, encoding="utf-8") as file:
             parser.read_file(file)
-        # Not str(error): it repeats the line, which may hold a secret.
-    except configparser.ParsingError as error:
-        lines = ", ".join(str(line) for line, _ in error.errors)
-        raise InvalidConfiguration(
-            f"{path} does not parse: neither [SECTION] nor OPTION = VALUE in line {lines};"
-            " a value that goes on must be indented"
-        ) from None
-    except configparser.MissingSectionHeaderError as error:
-        raise InvalidConfiguration(
-            f"{path} does not parse: line {error.lineno} stands before any [SECTION]"
-        ) from None
-    except (configparser.DuplicateOptionError, configparser.DuplicateSectionError) as error:
-        what = f"[{error.section}]"
-        if isinstance(error, configparser.DuplicateOptionError):
-            what = f"{error.option} of {what}"
-        raise InvalidConfiguration(
-            f"{path} does not parse: {what} stands a second time in line {error.lineno}"
-        ) from None
+    except configparser.Error as error:
+        raise InvalidConfiguration(f"{path} does not parse: {_what(error)}") from None
     except UnicodeDecodeError as error:
         raise InvalidConfiguration(f"{path} is not UTF-8: {error}") from None
     except OSError as error:
         raise InvalidConfiguration(f"{path} cannot be read: {error.strerror}") from None
     return {name: dict(parser[name]) for name in parser.sections()}
+
+
+def _what(error: configparser.Error) -> str:
+    """What is wrong, and where; the line itself may hold a secret."""
+    if isinstance(error, configparser.DuplicateOptionError):
+        twice = f"{error.option} of [{error.section}]"
+        return f"{twice} stands a second time in line {error.lineno}"
+    if isinstance(error, configparser.DuplicateSectionError):
+        return f"[{error.section}] stands a second time in line {error.lineno}"
+    if isinstance(error, configparser.MissingSectionHeaderError):
+        return f"line {error.lineno} stands before any [SECTION]"
+    lines = [number for number, _ in getattr(error, "errors", ())]
+    where = ", ".join(map(str, lines or [getattr(error, "lineno", "?")]))
+    return (
+        f"neither [SECTION] nor OPTION = VALUE in line {where}; a value that goes on must"
+        " be indented"
+    )

@@ -35,9 +35,9 @@ class Digest:
         """
         hex = text.lower() if isinstance(text, str) and text.isascii() else ""
         if not _HEX.match(hex):
-            # JSON may nest what stands here too deep for repr.
-            got = f"{text!r:.200}" if isinstance(text, str) else type(text).__name__
-            raise InvalidDigest(f"expected a SHA-512 as 128 hexadecimal digits, got {got}")
+            raise InvalidDigest(
+                f"expected a SHA-512 as 128 hexadecimal digits, got {text!r:.200}"
+            )
         return cls(hex)
 
     @classmethod

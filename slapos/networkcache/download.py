@@ -34,7 +34,10 @@ class Partial:
         progress: Progress | None = None,
     ):
         self._path = path
-        self._temporary = f"{path}.{secrets.token_hex(4)}.part"
+        # The name of the content itself may be as long as names can be.
+        self._temporary = os.path.join(
+            os.path.dirname(path), f".networkcache-{secrets.token_hex(8)}.part"
+        )
         self._trusted = trusted
         self._checksums = checksums
         self._progress = progress

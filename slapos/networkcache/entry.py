@@ -44,7 +44,6 @@ KEY_LIMIT = 255
 DEPTH_LIMIT = 32
 """Levels of lists and objects inside an entry, at most."""
 FORMAT = 1
-"""The `format` of every entry that this package writes."""
 
 _KEY = re.compile(rf"[!-~]{{1,{KEY_LIMIT}}}\Z")
 _FORBIDDEN_IN_KEY = frozenset("/?#%\\")
@@ -94,11 +93,9 @@ class Key:
             or _FORBIDDEN_IN_KEY.intersection(text)
             or text in (".", "..")
         ):
-            # JSON may nest what stands here too deep for repr.
-            got = f"{text!r:.100}" if isinstance(text, str) else type(text).__name__
             raise InvalidKey(
                 "expected a key of 1 to 255 characters from ! to ~ without / ? # % \\"
-                f" and other than . and .., got {got}"
+                f" and other than . and .., got {text!r:.100}"
             )
         return cls(text)
 
@@ -149,11 +146,7 @@ class Pair(NamedTuple):
         surrogates, of at most `PAIR_LIMIT` bytes, whose signature is empty or
         canonical, padded base64.
         """
-        if not (
-            isinstance(value, list)
-            and len(value) == 2
-            and all(isinstance(member, str) for member in value)
-        ):
+        if not isinstance(value, list) or [type(member) for member in value] != [str, str]:
             raise InvalidEntry("expected a pair of two strings [entry, signature]")
         pair = cls(*value)
         try:
@@ -230,8 +223,7 @@ class Entry:
     def parse(cls, text: str) -> Entry:
         """Read the text of an entry, strictly; see the top of this module.
 
-        Raises `InvalidEntry`, whose `reason` is ``unknown-format`` where the `format`
-        is not ours to read.
+        Raises `InvalidEntry`; its `reason` may be ``unknown-format``.
         """
         try:
             if not text.isascii():
@@ -245,11 +237,9 @@ class Entry:
             if "\\" in text:  # only an escape can hide a lone surrogate
                 json.dumps(members, ensure_ascii=False).encode()
             digest = Digest.parse(members.get("sha512", ""))
-        except RecursionError:
-            raise InvalidEntry("bad entry: it is nested too deep") from None
         except InvalidEntry:
             raise
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidEntry(f"bad entry: {error}") from None
         return cls(text, MappingProxyType(members), digest)
 
@@ -287,9 +277,7 @@ class Entry:
         if clash := sorted(set(stated).intersection(members)):
             raise InvalidEntry(f"{', '.join(clash)} cannot be chosen freely")
         stated.update(members)
-        return cls.parse(
-            json.dumps({k: v for k, v in stated.items() if v is not None}, allow_nan=False)
-        )
+        return cls.parse(json.dumps({k: v for k, v in stated.items() if v is not None}))
 
     @property
     def legacy(self) -> bool:
@@ -327,7 +315,6 @@ class Entry:
 
 
 def _check_depth(value: Any, left: int = DEPTH_LIMIT) -> None:
-    """What is read here must not be too deep for what is done with it later."""
     if left < 0:
         raise _Malformed("it is nested too deep")
     for inner in value.values() if isinstance(value, dict) else value:

@@ -22,6 +22,9 @@ BATCH_LIMIT = 1000
 """Keys, and contents, that one batch may ask for."""
 DIRECTORY_LIMIT = 4 << 20
 """Bytes of a directory's answer, for a key or a batch."""
+PAIRS_LIMIT = DIRECTORY_LIMIT // 150
+"""Elements that are looked at in a directory's answer for a key: a digest alone has 128
+characters, so that no more than these can be pairs."""
 PUT_LIMIT = 256 << 10
 """Bytes of the body that puts a pair: escaping makes it longer than the pair."""
 BATCH_BODY_LIMIT = 1 << 20
@@ -92,7 +95,7 @@ def refusal(status: int, code: str | None, body: bytes = b"") -> Refusal:
     try:
         answer = _decode(body)
         if isinstance(answer, dict) and isinstance(answer.get("message"), str):
-            message = answer["message"]
+            message = escape(answer["message"])
     except (ValueError, RecursionError):
         pass
     return Refusal(known, message[:500] or f"the server answered {status}", status)
@@ -127,7 +130,7 @@ def decode_directory(body: bytes) -> Iterator[Pair | InvalidEntry]:
     poisoned pair does not hide the others. Raises `InvalidEntry` where the whole is
     not a JSON list.
     """
-    for value in _elements(body):
+    for value in _elements(body)[:PAIRS_LIMIT]:
         if isinstance(value, InvalidEntry):
             yield value
             continue
@@ -323,7 +326,7 @@ class BatchAnswer:
 
 
 def _pairs(values: list[Any]) -> Iterator[Pair]:
-    for value in values:
+    for value in values[:PAIRS_LIMIT]:
         try:
             yield Pair.parse(value)
         except InvalidEntry:

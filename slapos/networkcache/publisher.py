@@ -12,11 +12,11 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
 from .binding import Request
-from .certificates import CertificateList, Signer
+from .certificates import Certificate, CertificateList, Signer
 from .config import Config, Source
 from .digest import Digests
 from .entry import Entry, Key, Pair
@@ -32,7 +32,7 @@ from .errors import (
 )
 from .protocol import Batch
 from .transport import Budget, Limits, Transport
-from .trust import Policy, statement_of
+from .trust import Policy, Vouching, statement_of
 from .urls import has_secret
 
 CLOCK_LIMIT = 300
@@ -86,10 +86,17 @@ class Publisher:
         self._signer = read_signer(config.private_key_file)
         self._clock = clock
         self._check_key()
-        self.warnings = tuple(self._warn(config.private_key_file))
+        listed = CertificateList.parse(config.certificate_list).certificates
+        self.warnings = tuple(self._warn(config.private_key_file, listed))
+        # Its own word counts for itself, be it listed or not.
+        self._policy = Policy(
+            (self._signer.certificate, *listed),
+            accept_legacy=config.accept_legacy or config.publish_legacy,
+        )
+        self._budget = budget or Budget(config.time_budget)
         self._transport = Transport(
             target,
-            budget or Budget(config.time_budget),
+            self._budget,
             cache_tls=config.cache_tls,
             dir_tls=config.dir_tls,
             limits=limits or Limits(),
@@ -110,9 +117,8 @@ class Publisher:
                 " nobody would believe it: make a new one with generate-signature-key"
             )
 
-    def _warn(self, path: str) -> list[str]:
+    def _warn(self, path: str, listed: Sequence[Certificate]) -> list[str]:
         warnings = []
-        listed = CertificateList.parse(self.config.certificate_list).certificates
         if self._signer.fingerprint not in {c.fingerprint for c in listed}:
             warnings.append(
                 "the certificate of signature-private-key-file is not in"
@@ -148,6 +154,8 @@ class Publisher:
         `members_of_distribution`. `expires` in POSIX seconds bounds how long it is
         believed. Raises `NotPublished`, `Refusal` and `SourceFailure`.
         """
+        if hindrance := self.hindrance(str(members.get("url", ""))):
+            raise hindrance
         entry = self._entry(key, content, members, expires)
         missing, pairs = self._ask(key, content)
         self._check_clock()
@@ -164,6 +172,7 @@ class Publisher:
                     raise
                 self._send_content(file, content)
                 self._transport.put(key, body)
+                missing = True
         return Published(entry, missing, True)
 
     def store(self, file: IO[bytes], content: Digests) -> bool:
@@ -224,24 +233,34 @@ class Publisher:
         return not self._transport.has(content.sha512), pairs
 
     def _stands(self, entry: Entry, pairs: Sequence[Pair | InvalidEntry]) -> bool:
-        """Whether this signer says the same already, for good, and nobody said anything
-        newer."""
-        policy = Policy([self._signer.certificate], accept_legacy=True)
-        request = Request(Key(entry.key or ""), any_kind=True)
+        """Whether this signer says the same already, for good, and nobody who is
+        believed said anything newer."""
         newest, ours = -1, {False: -1, True: -1}
-        for pair in pairs:
-            try:
-                if isinstance(pair, InvalidEntry):
-                    raise pair
-                newest = max(newest, Entry.parse(pair.entry).created or -1)
-                vouching = policy.examine(pair, request, self._clock())
-            except (InvalidEntry, NotBelieved):
-                continue
-            found = vouching.entry
-            if found.expires is None and vouching.statement == statement_of(entry):
-                ours[vouching.legacy] = max(ours[vouching.legacy], found.created or -1)
+        for found in self._vouchings(Key(entry.key or ""), pairs):
+            created = -1 if found.entry.created is None else found.entry.created
+            newest = max(newest, created)
+            if (
+                found.certificate.fingerprint == self._signer.fingerprint
+                and found.entry.expires is None
+                and found.statement == statement_of(entry)
+            ):
+                ours[found.legacy] = max(ours[found.legacy], created)
         wanted = [False] * self._signer.signs + [True] * self.config.publish_legacy
         return entry.expires is None and all(0 <= ours[old] >= newest for old in wanted)
+
+    def _vouchings(
+        self, key: Key, pairs: Sequence[Pair | InvalidEntry]
+    ) -> Iterator[Vouching]:
+        """Those of `pairs` that count, as long as the budget bears the others."""
+        request = Request(key, any_kind=True)
+        for pair in pairs:
+            begin = self._budget.clock()
+            if isinstance(pair, InvalidEntry) or self._budget.left <= 0:
+                continue
+            try:
+                yield self._policy.examine(pair, request, self._clock())
+            except NotBelieved:
+                self._budget.charge(self._budget.clock() - begin)
 
     def _send_content(self, file: IO[bytes], content: Digests) -> None:
         def rewind() -> IO[bytes]:

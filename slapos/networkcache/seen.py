@@ -116,4 +116,5 @@ def default_path() -> Path:
 
 
 def _name(request: Request) -> str:
-    return f"{request.key} {request.url or ''}"
+    name = f"{request.key} {request.url or ''}"
+    return name.encode("utf-8", "backslashreplace").decode()  # it may hold surrogates

@@ -201,45 +201,66 @@ class Policy:
         request: Request,
         newest_believed: int | None = None,
     ) -> TrustedEntry:
+        """The best of what `weigh` believes. Raises `NotFound` or `NotBelieved`."""
+        return self.weigh(vouchings, request, newest_believed).best
+
+    def weigh(
+        self,
+        vouchings: Iterable[Vouching],
+        request: Request,
+        newest_believed: int | None = None,
+    ) -> Weighed:
         """Weigh all vouchings for `request` that any source gave.
 
         `newest_believed` is the newest `created` that was believed for this request
-        before. Raises `NotFound` where there are none, else `NotBelieved` with the
-        reason that kept the best statement out.
+        before.
         """
-        candidates = [_Candidate.of(group, self) for group in _by_statement(vouchings)]
-        if not candidates:
-            raise NotFound("nobody vouches for it")
-        conflicting = _conflicting_digests(candidates)
-        refused: list[NotBelieved] = []
+        candidates = {s: _Candidate.of(g, self) for s, g in _by_statement(vouchings)}
+        conflicting = _conflicting_digests(candidates.values())
+        refused: dict[str, NotBelieved] = {}
         believed: list[_Candidate] = []
-        for candidate in candidates:
+        for statement, candidate in candidates.items():
             if candidate.digest in conflicting:
-                refused.append(
-                    NotBelieved(
-                        Reason.CONFLICT,
-                        f"the same content {candidate.digest.hex[:16]}… is signed with"
-                        " different sizes",
-                    )
+                refused[statement] = NotBelieved(
+                    Reason.CONFLICT,
+                    f"the same content {candidate.digest.hex[:16]}… is signed with"
+                    " different sizes",
                 )
             elif refusal := candidate.refusal(self.threshold, request, newest_believed):
-                refused.append(refusal)
+                refused[statement] = refusal
             else:
                 believed.append(candidate)
-        if not believed:
-            raise min(refused, key=lambda refusal: _CLOSEST.index(refusal.reason))
-        best = max(believed, key=lambda candidate: candidate.rank(request))
-        return best.trusted(self.unsized_limit)
+        believed.sort(key=lambda candidate: candidate.rank(request), reverse=True)
+        return Weighed(tuple(c.trusted(self.unsized_limit) for c in believed), refused)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What became of every statement: those that are `believed`, the best first, and
+    why each other is not, by its `Vouching.statement`."""
+
+    believed: tuple[TrustedEntry, ...] = ()
+    refused: Mapping[str, NotBelieved] = field(default_factory=dict)
+
+    @property
+    def best(self) -> TrustedEntry:
+        """What may be acted upon. Raises `NotFound` where nobody vouched for anything,
+        else `NotBelieved` with the reason that kept the best statement out."""
+        if self.believed:
+            return self.believed[0]
+        if not self.refused:
+            raise NotFound("nobody vouches for it")
+        raise min(self.refused.values(), key=lambda r: _CLOSEST.index(r.reason))
 
 
 _CLOSEST = (Reason.CONFLICT, Reason.ROLLBACK, Reason.CHECKSUM, Reason.BELOW_THRESHOLD)
 
 
-def _by_statement(vouchings: Iterable[Vouching]) -> Iterable[list[Vouching]]:
+def _by_statement(vouchings: Iterable[Vouching]) -> Iterable[tuple[str, list[Vouching]]]:
     groups: dict[str, list[Vouching]] = defaultdict(list)
     for vouching in vouchings:
         groups[vouching.statement].append(vouching)
-    return groups.values()
+    return groups.items()
 
 
 @dataclass(frozen=True)

@@ -198,11 +198,10 @@ SECRET_PARAMETER_PREFIXES = ("x-amz-", "x-goog-")
 _USER_INFO = re.compile(r"://[^/?#]*@")
 _USER_INFO_IN_TEXT = re.compile(r"://[^\s/?#]*@")
 _PARAMETER = re.compile(r"[?&;]([^=&;#?]*)=")
+_PARAMETER_IN_TEXT = re.compile(r"[?&;]([^=&;#?\s]*)=")
 # In a text the value ends where the URL does; a quote in it may be part of a secret,
 # but not one that only closing marks follow.
-_PARAMETER_IN_TEXT = re.compile(
-    r"""([?&;])([^=&;#?\s]*)=(?:[^&;#\s'"<>]|['"<>](?![]),.:;}]*(?:[\s'"<>]|\Z)))*"""
-)
+_VALUE_IN_TEXT = re.compile(r"""(?:[^&;#\s'"<>]|['"<>](?![]),.:;}]*(?:[\s'"<>]|\Z)))*""")
 
 
 def _is_secret_parameter(name: str) -> bool:
@@ -226,10 +225,15 @@ def redact(text: str) -> str:
 
     It rather replaces too much: a URL in a text has no certain end.
     """
-    return _PARAMETER_IN_TEXT.sub(
-        lambda m: f"{m[1]}{m[2]}=***" if _is_secret_parameter(m[2]) else m[0],
-        _USER_INFO_IN_TEXT.sub("://***@", text),
-    )
+    text = _USER_INFO_IN_TEXT.sub("://***@", text)
+    pieces: list[str] = []
+    done = 0
+    for parameter in _PARAMETER_IN_TEXT.finditer(text):
+        if parameter.start() >= done and _is_secret_parameter(parameter[1]):
+            pieces += [text[done : parameter.end()], "***"]
+            value = _VALUE_IN_TEXT.match(text, parameter.end())
+            done = value.end() if value else parameter.end()
+    return "".join(pieces) + text[done:]
 
 
 def split(url: str) -> SplitResult | None:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
     decode_dss_signature,
     encode_dss_signature,
 )
+
 from slapos.networkcache.certificates import _CURVE_ORDERS, Certificate, fingerprint_of
 
 KEYS = Path(__file__).with_name("keys")

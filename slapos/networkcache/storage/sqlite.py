@@ -2,10 +2,12 @@
 
 Puts are committed in groups, see `groups`. Look-ups never wait for them.
 
-Rows are a kilobyte or more, so the table is an ordinary one with an index on the key. A
-table ``WITHOUT ROWID`` keeps at most a quarter of a page per row and would move the rest
-of each to pages of its own. The key stands in the table and in the index: about 7 % of
-the file, for look-ups without a join.
+Rows are a kilobyte or more, so the table is an ordinary one with an index on the key: a
+table ``WITHOUT ROWID`` keeps at most a quarter of a page of each row and moves the rest
+to pages of its own. Pages of 8 KiB waste less on such rows than SQLite's 4 KiB: with
+three pairs of 1 KiB under each, a million keys take 3.4 GiB instead of 4.0 (the pairs
+alone: 2.9; the index: 0.2). That the key stands in table and index costs less than the
+join that would avoid it.
 """
 
 from __future__ import annotations
@@ -52,17 +54,13 @@ _INSERT = (
     "INSERT INTO entry (key, account, hidden, size, entry, signature)"
     " VALUES (?, ?, ?, ?, ?, ?)"
 )
-_GIVE_WAY = """
-DELETE FROM entry WHERE id IN (
-    SELECT id FROM (
-        SELECT id, sum(size) OVER (ORDER BY id DESC) AS held
-        FROM entry WHERE key = ? AND account = ?
-    ) WHERE held > ? AND id <> ?
-)
-"""
+_HELD = "SELECT sum(size) FROM entry WHERE key = ? AND account = ?"
+_OLDEST = "SELECT id, size FROM entry WHERE key = ? AND account = ? ORDER BY id"
+_DELETE = "DELETE FROM entry WHERE id = ?"
 _REMOVE = "DELETE FROM entry WHERE key = ? AND signature = ? AND entry = ?"
 _KEYS = "SELECT DISTINCT key FROM entry WHERE key > ? ORDER BY key LIMIT 1000"
 
+_PAGE = "PRAGMA page_size = 8192"
 _STATE = """
 SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version
 """
@@ -191,14 +189,30 @@ def _put(connection: sqlite3.Connection, key: Key, stored: Stored) -> None:
         size = len(pair.entry.encode()) + len(pair.signature.encode())
         row = (key.text, account, hidden, size, pair.entry, pair.signature)
         new = connection.execute(_INSERT, row).lastrowid
-        connection.execute(_GIVE_WAY, (key.text, account, ACCOUNT_LIMIT, new))
+        _limit(connection, (key.text, account), new)
     elif known[1] and not hidden:
         connection.execute(_SHOW, (known[0],))
+
+
+def _limit(
+    connection: sqlite3.Connection, holder: tuple[str, str], new: int | None
+) -> None:
+    """Drop the oldest of the holder, a key and an account, but never `new`, until what
+    it holds is within `ACCOUNT_LIMIT`."""
+    (held,) = connection.execute(_HELD, holder).fetchone()
+    surplus = []
+    oldest = connection.execute(_OLDEST, holder)
+    while held > ACCOUNT_LIMIT and (row := oldest.fetchone())[0] != new:
+        surplus.append(row[:1])
+        held -= row[1]
+    oldest.close()
+    connection.executemany(_DELETE, surplus)
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> None:
     """Check that the file is one of ours, or make it one."""
     if not _known(connection, path):
+        connection.execute(_PAGE)
         _set_wal(connection)
         try:
             connection.executescript(_SCHEMA)

@@ -1,6 +1,17 @@
-"""For tests: the contracts of stores, as classes of tests that pytest runs.
+"""For tests: a network cache in memory, and the contracts of stores.
 
-Subclass a contract in a test module and say what the store is::
+`NetworkCache` is the real server over stores in memory. It records what is asked, and
+can do what is in `faults`. It needs ``slapos.networkcache[server]``::
+
+    from slapos.networkcache.testing import NetworkCache, faults
+
+    with NetworkCache() as cache:
+        cache.plan(faults.cut(100), "GET /shacache", times=1)
+        program_under_test(cache.source)
+        print(cache.requests)
+
+The contracts are classes of tests that pytest runs. Subclass one in a test module and
+say what the store is::
 
     from slapos.networkcache.testing import ContentStoreContract
 
@@ -17,7 +28,9 @@ shows the values of a failed assertion. Nothing here imports pytest.
 
 from __future__ import annotations
 
+from . import faults
+from .cache import NetworkCache
 from .contents import ContentStoreContract
 from .entries import EntryStoreContract
 
-__all__ = ["ContentStoreContract", "EntryStoreContract"]
+__all__ = ["ContentStoreContract", "EntryStoreContract", "NetworkCache", "faults"]

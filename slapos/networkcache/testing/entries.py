@@ -87,13 +87,16 @@ class EntryStoreContract:
 
     def test_an_account_gives_way_to_itself_alone(self, store: EntryStore) -> None:
         quarter = ACCOUNT_LIMIT // 4
-        store.put(ONE, stored("another's", "another"))
+        for account in ("another", "zoe", ""):
+            store.put(ONE, stored((account or "nobody") * (quarter // 8), account))
         store.put(TWO, stored("elsewhere", "somebody"))
         for letter in "abcde":
             store.put(ONE, stored(letter * (quarter - 4), "somebody"))
         assert [text[:9] for text in texts(store, ONE)] == [
             *(letter * 9 for letter in "edcb"),
-            "another's",
+            "nobodynob",
+            "zoezoezoe",
+            "anotheran",
         ]
         assert texts(store, TWO) == ["elsewhere"]
 

@@ -1,0 +1,135 @@
+"""A module imports its own layer or a lower one: the list of architecture.md."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "slapos.networkcache"
+ROOT = Path(__file__).parents[1] / "slapos" / "networkcache"
+
+LAYERS = [
+    # values: bytes in, answers out; no file, no socket, no clock
+    "errors digest entry certificates binding trust urls protocol config configfile"
+    " criteria",
+    # the outside world, one door each
+    "transport host storage",
+    # what it does
+    "seen download publisher client libnetworkcache binary server",
+    # who asks for it
+    "buildout recipes cli testing __main__ __init__",
+]
+LAYER = {room: level for level, rooms in enumerate(LAYERS) for room in rooms.split()}
+
+FORBIDDEN = {
+    # A room, and what it must not know even in its own layer or a lower one.
+    "storage": {"transport", "protocol"},
+    "transport": {"storage"},
+    "download": {"server"},
+    "publisher": {"server"},
+    "client": {"server"},
+    "libnetworkcache": {"server"},
+    "binary": {"server"},
+    "buildout": {"server"},
+    "recipes": {"server", "transport"},
+    "server": {"client", "download", "publisher", "seen", "transport"},
+}
+OUTSIDE = {"requests", "socket", "aiohttp", "sqlite3", "subprocess", "zc", "time", "os"}
+"""Not for values."""
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def room_of(module: str) -> str:
+    return module.removeprefix(PACKAGE).lstrip(".").partition(".")[0] or "__init__"
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join((PACKAGE, *parts)).removesuffix(".__init__")
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """The modules that one imports, wherever it does so, but for the type checker."""
+    package = name_of(path) if path.stem == "__init__" else name_of(path).rpartition(".")[0]
+    tree = ast.parse(path.read_text())
+    skipped = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1]
+            module = ".".join([*base, node.module] if node.module else base)
+            module = module if node.level else str(node.module)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def rooms_of(path: Path) -> set[str]:
+    rooms = {
+        room_of(name)
+        for name in imports_of(path)
+        if name == PACKAGE or name.startswith(f"{PACKAGE}.")
+    }
+    return {room for room in rooms if room in LAYER} - {"__init__"}
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert {room_of(name_of(path)) for path in MODULES} <= set(LAYER)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_a_module_imports_no_higher_layer(path: Path) -> None:
+    room = room_of(name_of(path))
+    higher = {other for other in rooms_of(path) if LAYER[other] > LAYER[room]}
+    assert not higher
+    assert not rooms_of(path) & FORBIDDEN.get(room, set())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_server_needs_what_is_extra(path: Path) -> None:
+    # Besides the server: the command that runs it, and what tests start.
+    name = name_of(path).removeprefix(f"{PACKAGE}.")
+    if name.startswith(("server", "cli.server", "testing")):
+        return
+    assert "aiohttp" not in {name.partition(".")[0] for name in imports_of(path)}
+    assert "server" not in rooms_of(path)
+
+
+@pytest.mark.parametrize("room", LAYERS[0].split())
+def test_values_know_no_file_no_socket_no_clock(room: str) -> None:
+    roots = {name.partition(".")[0] for name in imports_of(ROOT / f"{room}.py")}
+    assert not roots & OUTSIDE
+
+
+def test_one_door_for_connections() -> None:
+    for path in MODULES:
+        roots = {name.partition(".")[0] for name in imports_of(path)}
+        if room_of(name_of(path)) != "transport":
+            assert not roots & {"requests", "urllib3", "http.client"}, path
+
+
+@pytest.mark.skipif(
+    not (ROOT / "buildout" / "extension.py").exists(), reason="there is no extension yet"
+)
+def test_loading_the_extension_imports_little() -> None:
+    code = (
+        f"import sys, {PACKAGE}.buildout.extension\n"
+        "heavy = {'requests', 'cryptography', 'aiohttp', 'urllib3'}\n"
+        "print(*sorted(heavy & set(sys.modules)))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert run.stdout.strip() == ""
