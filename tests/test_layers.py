@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / "slapos" / "networkcache"
 LAYERS = [
     # values: bytes in, answers out; no file, no socket, no clock
     "errors digest entry certificates binding trust urls protocol config configfile"
-    " criteria",
+    " criteria precedence quantities",
     # the outside world, one door each
     "transport host storage",
     # what it does

@@ -15,6 +15,8 @@ The map, from the rules to those who ask for them:
 `certificates`            signing keys and certificates
 `binding`, `trust`        what an entry is about; who is believed
 `protocol`, `config`      the wire, shared by both ends; every option
+`precedence`              which of several places an option is taken from
+`quantities`              the grammar of durations and sizes
 ------------------------  ----------------------------------------------------------
 `configfile`, `seen`      a node's ``slapos.cfg``; the memory against roll-back
 `transport`               the only door to the network, on the client side

@@ -1,7 +1,7 @@
 """Every option of a ``[networkcache]`` section.
 
 The same section with the same names stands in profiles, in a node's ``slapos.cfg`` and
-on command lines. `merge` says which of several places an option is taken from,
+on command lines. `precedence` says which of several places an option is taken from,
 `Config.parse` reads the outcome. Existing names stay exactly as they are, and a section
 that is only filled in half is completed, so that what was published for years works.
 """
@@ -10,18 +10,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import NamedTuple
 
 from .digest import Digest
 from .errors import InvalidConfiguration, InvalidDigest
+from .quantities import parse_duration, parse_size
 from .urls import Prefixes, redact, split
-
-_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 
 _TLS_FILES = ("ca-file", "cert-file", "key-file")
 _PAIRS = tuple(
@@ -52,66 +47,6 @@ OPTIONS = frozenset(
     }
 )  # fmt: skip
 """Every option there is."""
-
-
-class Place(IntEnum):
-    """Where options come from, the strongest last, in buildout's order."""
-
-    USER_DEFAULTS = 0
-    PROFILE = 1
-    CONFIG_FILE = 2
-    COMMAND_LINE = 3
-
-    @property
-    def phrase(self) -> str:
-        return {
-            Place.USER_DEFAULTS: "the user's buildout defaults",
-            Place.PROFILE: "the profile",
-            Place.CONFIG_FILE: "the node's configuration file",
-            Place.COMMAND_LINE: "the command line",
-        }[self]
-
-
-class Merged(NamedTuple):
-    """One section made of several: its `options`, the `places` that each was taken
-    from, and `notes` for the log."""
-
-    options: Mapping[str, str]
-    places: Mapping[str, Place]
-    notes: tuple[str, ...] = ()
-
-
-def merge(layers: Mapping[Place, Mapping[str, str]]) -> Merged:
-    """Take each option from the strongest place that sets it.
-
-    The publisher's options come from one place: if the node's own configuration (all
-    places but the profile) sets one of them, the profile's are ignored, and `notes`
-    says so. A profile must not be able to have things signed and sent elsewhere. An
-    option that is set to nothing is set: it hides what weaker places say.
-    """
-    given = {place: dict(layer) for place, layer in layers.items()}
-    notes = []
-    profile = given.get(Place.PROFILE, {})
-    ignored = sorted(PUBLISHER_OPTIONS.intersection(profile))
-    publishing = any(
-        PUBLISHER_OPTIONS.intersection(layer)
-        for place, layer in given.items()
-        if place is not Place.PROFILE
-    )
-    if ignored and publishing:
-        given[Place.PROFILE] = {o: v for o, v in profile.items() if o not in ignored}
-        notes.append(
-            f"{', '.join(ignored)} of the profile ignored: this node says itself what it"
-            " signs and where it publishes"
-        )
-    strongest_first = sorted(given, reverse=True)
-    merged = ChainMap(*(given[place] for place in strongest_first))
-    options = {option: value for option, value in merged.items() if value.strip()}
-    places = {
-        option: next(place for place in strongest_first if option in given[place])
-        for option in options
-    }
-    return Merged(options, places, tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -354,7 +289,7 @@ class _Section:
         return int(value)
 
     def duration(self, option: str, default: float) -> float:
-        return self._quantity(option, _SECONDS, default)
+        return self._quantity(option, parse_duration, default)
 
     def lifetime(self, option: str) -> int | None:
         """A duration in whole seconds; None where nothing ends."""
@@ -366,39 +301,16 @@ class _Section:
         return seconds
 
     def size(self, option: str, default: int) -> int:
-        return int(self._quantity(option, _BYTES, default))
+        return int(self._quantity(option, parse_size, default))
 
-    def _quantity(self, option: str, units: Mapping[str, float], default: float) -> float:
+    def _quantity(
+        self, option: str, parse: Callable[[str], float], default: float
+    ) -> float:
         value = self.get(option)
-        if value is None:
-            return default
         try:
-            return quantity(value, units)
+            return default if value is None else parse(value)
         except ValueError as error:
             raise InvalidConfiguration(f"{option}: {error}") from None
 
     def _wrong(self, option: str, value: str, expected: str) -> InvalidConfiguration:
         return InvalidConfiguration(f"{option}: expected {expected}, got {value!r:.200}")
-
-
-def quantity(text: str, units: Mapping[str, float]) -> float:
-    """A number and one of `units`: the one grammar of durations and sizes.
-
-    Raises `ValueError`.
-    """
-    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)", text.strip())
-    if not match or match[2] not in units:
-        raise ValueError(
-            f"expected a number and one of {', '.join(units)}, got {text!r:.100}"
-        )
-    return float(match[1]) * units[match[2]]
-
-
-def parse_size(text: str) -> int:
-    """A size like ``10 GiB``, in bytes. Raises `ValueError`."""
-    return int(quantity(text, _BYTES))
-
-
-def parse_duration(text: str) -> float:
-    """A duration like ``10 s``, in seconds. Raises `ValueError`."""
-    return quantity(text, _SECONDS)

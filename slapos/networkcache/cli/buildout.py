@@ -31,19 +31,19 @@ def run(arguments: argparse.Namespace) -> int:
     from ..buildout.run import Run
 
     words: Sequence[str] = arguments.rest
-    _log_to_standard_error(words)
+    _log_to_standard_error(places.CommandLine.parse(words).verbosity)
     extension.start(Run(places.of_node(words, arguments.networkcache_config)))
     sys.argv[1:] = words
     main(list(words))
     return 0
 
 
-def _log_to_standard_error(words: Sequence[str]) -> None:
-    """What is said before buildout has set up its logging must not be lost."""
+def _log_to_standard_error(verbosity: int) -> None:
+    """What is said before buildout has set up its logging must not be lost, and what
+    ``annotate`` and ``query`` print must not be mixed with it."""
     logger = logging.getLogger("slapos.networkcache")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     logger.addHandler(handler)
     logger.propagate = False
-    quiet = sum(word.count("q") for word in words if word[:1] == "-" and "=" not in word)
-    logger.setLevel(logging.INFO + 10 * quiet)
+    logger.setLevel(logging.INFO - 10 * verbosity)

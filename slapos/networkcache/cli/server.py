@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from ..config import parse_duration, parse_size
+from ..quantities import parse_duration, parse_size
 from . import WRONG_USE
 
 Value = TypeVar("Value")

@@ -47,8 +47,8 @@ async def pieces(request: web.BaseRequest, limit: int) -> AsyncIterator[list[byt
         except web.RequestPayloadError as error:
             raise Refusal(Code.BAD_REQUEST, f"the body is malformed: {error}") from None
         except (OSError, RuntimeError) as error:
-            if request.transport is not None:  # it closed its writing side only
-                raise Refusal(Code.BAD_REQUEST, "the body ends before its end") from None
+            if request.transport is not None:  # only its writing side is closed, or worse
+                raise Refusal(Code.BAD_REQUEST, "the body is cut or malformed") from None
             raise ClientGone(
                 "the connection was lost before the end of the body"
             ) from error

@@ -22,6 +22,9 @@ from .answers import Answer, refused
 IDLE = 75.0
 """Seconds for which a connection without a request is kept."""
 
+LETTING_GO = 10.0
+"""Seconds that requests which were dropped may take to throw away what they wrote."""
+
 
 class ClientGone(ConnectionError):
     """The other end left, or was dropped, before the end of its body."""
@@ -55,9 +58,11 @@ class Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]  # the application writes its own
         )
         self.request: web.BaseRequest | None = None
+        self._answered: web.BaseRequest | None = None
         self.sent = 0
         self.ended = False
         self._task: asyncio.Task[Any] | None = None
+        self._transport: asyncio.BaseTransport | None = None
         self._unread = False
         self._now = loop.time
         self._stall = stall
@@ -78,7 +83,7 @@ class Connection(web.RequestHandler):
 
     def end(self) -> None:
         """The answer has been sent, or could not be."""
-        self.request = self._task = None
+        self._answered, self.request, self._task = self.request, None, None
         self.deadline = self._now() + IDLE
 
     def expect_progress(self) -> None:
@@ -91,11 +96,19 @@ class Connection(web.RequestHandler):
 
     # -- what the event loop tells
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        super().connection_made(transport)
+
     def data_received(self, data: bytes) -> None:
         if data and self.request is None and not self._unread:
             self._unread = True
             self.expect_progress()
         super().data_received(data)
+        # aiohttp queues what it could not parse as the next message, and leaves whoever
+        # reads the body waiting. While a body is being read nothing else can be queued.
+        if self.request is not None and getattr(self, "_messages", None):
+            self._cut(self.request)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """The client closed its writing side; its answer is still sent."""
@@ -106,6 +119,12 @@ class Connection(web.RequestHandler):
             return None
         transport = self.transport
         return transport is not None and transport.get_extra_info("sslcontext") is None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        # aiohttp still waits for the rest of a body that was refused.
+        if self.request is None and self._answered is not None:
+            self._cut(self._answered)
 
     def _cut(self, request: web.BaseRequest) -> None:
         if not request.content.is_eof():
@@ -130,7 +149,8 @@ class Connection(web.RequestHandler):
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Our own faults go to standard error, a client that left is none."""
         error = kw.get("exc_info")
-        if isinstance(error, BaseException) and not isinstance(error, ConnectionError):
+        clients = (ConnectionError, web.RequestPayloadError)
+        if isinstance(error, BaseException) and not isinstance(error, clients):
             traceback.print_exception(error, file=sys.stderr)
 
     # -- the end
@@ -141,11 +161,18 @@ class Connection(web.RequestHandler):
         return self.request is None and not self._unread
 
     def drop(self) -> None:
-        """Cut the connection at once, and what was being done for it."""
-        if isinstance(self.transport, asyncio.Transport):
-            self.transport.abort()
-        if self._task is not None:
-            self._task.cancel()
+        """Cut the connection, and what was being done for it."""
+        self.rest()
+        if self._task is None:
+            self._abort()
+            return
+        # In this order: asyncio complains of a sendfile whose transport goes first.
+        self._task.add_done_callback(self._abort)
+        self._task.cancel()
+
+    def _abort(self, _: object = None) -> None:
+        if isinstance(self._transport, asyncio.Transport):
+            self._transport.abort()
 
 
 class Connections(web.Server):
@@ -192,6 +219,8 @@ class Connections(web.Server):
             await asyncio.sleep(0.02)
         for connection in self.all:
             connection.drop()
+        while self.all and loop.time() < begun + limit + LETTING_GO:
+            await asyncio.sleep(0.02)
 
 
 def connection_of(request: web.BaseRequest) -> Connection:

@@ -105,8 +105,9 @@ def fit(rows: Sequence[Stored], limit: int = DIRECTORY_LIMIT) -> list[Pair]:
         turns.append((earlier[row.account], place))
         earlier[row.account] += 1
     kept = []
-    left = limit - len("[]")
+    left = limit
     for _, place in sorted(turns):
+        # The brackets around one alone are as long as the comma after it in the list.
         left -= len(encode_directory([pairs[place]]))
         if left < 0:
             break

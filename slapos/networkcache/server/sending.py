@@ -33,8 +33,8 @@ async def send(
         response = web.Response(
             status=answer.status, headers=answer.headers, body=answer.body
         )
-        if answer.length is not None:
-            response.headers["Content-Length"] = str(answer.length)
+        length = len(answer.body) if answer.length is None else answer.length
+        response.headers["Content-Length"] = str(length)
         if request.method != "HEAD":
             connection.sent = len(answer.body)
     else:

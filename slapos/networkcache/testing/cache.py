@@ -173,6 +173,8 @@ class NetworkCache:
             answer = await self._ask_server(head, reader, asked)
             answer = fault(answer) if fault else answer
         await _send(writer, answer, bodiless=method == "HEAD")
+        if answer.held is not None:
+            await self._stop.wait()
         return answer.cut is None and "close" not in fields.get("connection", "")
 
     def _fault_for(self, asked: Asked) -> Fault | None:
@@ -223,8 +225,6 @@ async def _send(writer: asyncio.StreamWriter, answer: Answer, *, bodiless: bool)
     else:
         writer.write(data[: answer.held])
         await writer.drain()
-    if answer.held is not None:
-        await asyncio.Event().wait()
     while answer.endless:
         writer.write(answer.endless)
         await writer.drain()

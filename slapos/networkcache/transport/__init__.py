@@ -9,6 +9,7 @@ in vain is charged to the run's budget; a source that keeps failing is left alon
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,15 @@ import requests
 from ..config import TLS, Source
 from ..digest import PIECE, Digest
 from ..entry import Key, Pair
-from ..errors import Code, InvalidEntry, NotFound, Reason, Refusal, SourceFailure
+from ..errors import (
+    Code,
+    InvalidEntry,
+    NotFound,
+    Reason,
+    Refusal,
+    SourceFailure,
+    WrongContent,
+)
 from ..protocol import (
     REDIRECT_HEADER,
     Batch,
@@ -29,9 +38,9 @@ from ..protocol import (
     decode_directory,
     directory_url,
 )
-from .exchange import REDIRECTS, TRANSIENT, Exchange, check_status
+from .exchange import REDIRECTS, Exchange, Nonsense, check_status
 from .pacing import Budget, Limits, Pace
-from .sessions import leads_inside, make_session, paced
+from .sessions import Session, leads_inside, paced
 
 __all__ = ["Budget", "Incoming", "Limits", "Transport"]
 
@@ -74,14 +83,13 @@ class Transport:
         self.source = source
         self.batches = True
         self._exchange = Exchange(budget, limits)
-        self._cache = make_session(source.cache_url, cache_tls)
-        self._dir = make_session(source.dir_url, dir_tls)
-        self._elsewhere: requests.Session | None = None
+        self._cache = Session(source.cache_url, cache_tls)
+        self._dir = Session(source.dir_url, dir_tls)
+        self._elsewhere: dict[str, Session] = {}
 
     def close(self) -> None:
-        for session in (self._cache, self._dir, self._elsewhere):
-            if session is not None:
-                session.close()
+        for session in (self._cache, self._dir, *self._elsewhere.values()):
+            session.close()
 
     def __str__(self) -> str:
         return str(self.source)
@@ -107,7 +115,7 @@ class Transport:
         try:
             return list(decode_directory(body))
         except InvalidEntry as error:
-            raise SourceFailure(Reason.UNREACHABLE, str(error)) from None
+            raise Nonsense(str(error)) from None
 
     def batch(self, batch: Batch) -> BatchAnswer | None:
         """Ask for many at once; None, from then on, where the server knows no batches."""
@@ -120,11 +128,13 @@ class Transport:
                 lambda: requests.Request("POST", url, data=body, headers=_JSON),
             )
             return BatchAnswer.decode(answer, batch)
-        except (NotFound, Refusal, InvalidEntry) as error:
-            if isinstance(error, Refusal) and error.status in TRANSIENT:
+        except SourceFailure as failure:
+            if failure.reason is not Reason.UNREACHABLE:
                 raise
-            self.batches = False
-            return None
+        except (NotFound, Refusal, InvalidEntry):
+            pass
+        self.batches = False
+        return None
 
     def put(self, key: Key, body: bytes) -> None:
         """Add a pair, as JSON, under `key`. Raises `Refusal`."""
@@ -179,21 +189,33 @@ class Transport:
         headers = {REDIRECT_HEADER: "1"}
         if start:
             headers["Range"] = f"bytes={start}-"
-        pace = self._exchange.begin()
-        response = None
+        pace, response, begin, size = self._exchange.twice(
+            lambda: self._begin(url, headers, start)
+        )
         try:
-            with self._exchange.charged(pace), paced(pace):
-                request = requests.Request("GET", url, headers=headers)
-                response = self._follow(self._exchange.send(self._cache, request), headers)
-                check_status(response)
-                begin, size = _extent(response, start)
             yield Incoming(begin, size, self._pieces(response, pace))
+        except WrongContent:
+            self._exchange.budget.charge(pace.waited)
+            raise
         finally:
-            if response is not None:
-                response.close()
+            response.close()
+
+    def _begin(
+        self, url: str, headers: dict[str, str], start: int
+    ) -> tuple[Pace, requests.Response, int, int | None]:
+        """Ask for a content, up to the head of the answer."""
+        pace = self._exchange.begin()
+        with contextlib.ExitStack() as undo, self._exchange.charged(pace), paced(pace):
+            request = requests.Request("GET", url, headers=headers)
+            response = self._follow(self._exchange.send(self._cache, request), headers)
+            undo.callback(response.close)
+            check_status(response)
+            extent = _extent(response, start)
+            undo.pop_all()
+        return pace, response, *extent
 
     def _pieces(self, response: requests.Response, pace: Pace) -> Iterator[bytes]:
-        with self._exchange.charged(pace):
+        with self._exchange.charged(pace, resumable=True):
             while piece := response.raw.read1(PIECE, decode_content=False):
                 yield piece
 
@@ -210,39 +232,46 @@ class Transport:
             response = self._exchange.send(self._session_beyond(there), request)
         if response.status_code in REDIRECTS:
             response.close()
-            raise SourceFailure(Reason.UNREACHABLE, "it redirects again and again")
+            raise Nonsense("it redirects again and again")
         return response
 
-    def _session_beyond(self, url: str) -> requests.Session:
+    def _session_beyond(self, url: str) -> Session:
         """The session for a redirect: no credentials, and public addresses only, unless
         the source is itself inside."""
-        if self._elsewhere is None:
+        parts = urlsplit(url)
+        server = f"{parts.scheme}://{parts.netloc}"
+        if server not in self._elsewhere:
             home = urlsplit(self.source.cache_url).hostname or ""
-            self._elsewhere = make_session(url, public_only=not leads_inside(home))
-        return self._elsewhere
+            self._elsewhere[server] = Session(url, public_only=not leads_inside(home))
+        return self._elsewhere[server]
 
 
 def _redirect_target(response: requests.Response) -> str:
+    """Where a redirect leads: nothing of the credentials in the URL that was asked."""
+    asked = urlsplit(response.url)
+    base = asked._replace(netloc=asked.netloc.rpartition("@")[2]).geturl()
     try:
-        there = urljoin(response.url, response.headers.get("Location", ""))
+        there = urljoin(base, response.headers.get("Location", ""))
         parts = urlsplit(there)
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or "@" in parts.netloc:
-        raise SourceFailure(Reason.UNREACHABLE, "it redirects to what is no plain URL")
-    if response.url.startswith("https:") and parts.scheme == "http":
-        raise SourceFailure(Reason.UNREACHABLE, "it redirects from https to http")
+        raise Nonsense("it redirects to what is no plain URL")
+    if asked.scheme == "https" and parts.scheme == "http":
+        raise Nonsense("it redirects from https to http")
     return there
+
+
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/(?:([0-9]{1,18})|\*)\Z")
+_LENGTH = re.compile(r"[0-9]{1,18}\Z")
 
 
 def _extent(response: requests.Response, start: int) -> tuple[int, int | None]:
     """Where the body of an answer begins, and how large the whole is."""
     if response.status_code == 206:
-        unit, _, extent = response.headers.get("Content-Range", "").partition(" ")
-        first, _, total = extent.partition("-")
-        total = total.partition("/")[2]
-        if unit != "bytes" or first != str(start):
-            raise SourceFailure(Reason.UNREACHABLE, "it sends another range than asked for")
-        return start, int(total) if total.isdigit() else None
+        extent = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+        if extent is None or int(extent[1]) != start:
+            raise Nonsense("it sends another range than asked for")
+        return start, int(extent[2]) if extent[2] else None
     length = response.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
+    return 0, int(length) if _LENGTH.match(length) else None

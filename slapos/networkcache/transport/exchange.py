@@ -7,17 +7,21 @@ import contextlib
 import email.utils
 import http.client
 import random
+import ssl
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import requests
 import urllib3.exceptions
 
 from ..digest import PIECE
 from ..errors import Code, NotFound, Reason, Refusal, SourceFailure
-from ..protocol import DIRECTORY_LIMIT, ERROR_HEADER, refusal
+from ..protocol import DIRECTORY_LIMIT, ERROR_HEADER, escape, refusal
 from .pacing import Breaker, Budget, Limits, Pace
-from .sessions import paced
+from .sessions import Session, paced
+
+Result = TypeVar("Result")
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 TRANSIENT = frozenset({502, 503, 504})
@@ -35,18 +39,36 @@ _FAILURES = (
 )
 
 
+class Nonsense(SourceFailure):
+    """It answered, but not as a network cache does: it is not asked again."""
+
+    def __init__(self, message: str):
+        super().__init__(Reason.UNREACHABLE, message)
+
+
 class Exchange:
     """What the requests to one source have in common.
 
-    `budget` is the run's, `breaker` the source's. `clock_offset` is how many seconds
-    the server's clock was ahead of ours at its last answer.
+    `budget` is the run's, `breaker` the source's.
     """
 
     def __init__(self, budget: Budget, limits: Limits):
         self.budget = budget
         self.breaker = Breaker(budget.clock)
-        self.clock_offset: float | None = None
         self._limits = limits
+        self._dated: tuple[str, float] | None = None
+
+    @property
+    def clock_offset(self) -> float | None:
+        """Seconds that the server's clock was ahead of ours at its last answer that had
+        a date; None before."""
+        if self._dated is None:
+            return None
+        text, ours = self._dated
+        try:
+            return email.utils.parsedate_to_datetime(text).timestamp() - ours
+        except (TypeError, ValueError, OverflowError):
+            return None
 
     def begin(self) -> Pace:
         """Start an attempt; raises `SourceFailure` where the source is left alone."""
@@ -54,20 +76,12 @@ class Exchange:
         self.breaker.check()
         return Pace(self._limits, self.budget)
 
-    def read(
-        self,
-        session: requests.Session,
-        make_request: Callable[[], requests.Request],
-        *,
-        created: bool = False,
-    ) -> bytes:
-        """The whole of a short answer, asked for once more after a fault that may pass.
-
-        `make_request` makes the request anew for each attempt; `created` says that only
-        a 201 means success. Raises `NotFound`, `Refusal` and `SourceFailure`.
-        """
+    def twice(self, attempt: Callable[[], Result]) -> Result:
+        """Make an attempt, and a second one after a fault that may pass."""
         try:
-            return self._read_once(session, make_request(), created)
+            return attempt()
+        except Nonsense:
+            raise
         except SourceFailure as failure:
             if failure.reason is not Reason.UNREACHABLE:
                 raise
@@ -77,10 +91,24 @@ class Exchange:
         pause = min(random.uniform(*_RETRY_PAUSE), self.budget.left)
         time.sleep(pause)
         self.budget.charge(pause)
-        return self._read_once(session, make_request(), created)
+        return attempt()
+
+    def read(
+        self,
+        session: Session,
+        make_request: Callable[[], requests.Request],
+        *,
+        created: bool = False,
+    ) -> bytes:
+        """The whole of a short answer, asked for once more after a fault that may pass.
+
+        `make_request` makes the request anew for each attempt; `created` says that only
+        a 201 means success. Raises `NotFound`, `Refusal` and `SourceFailure`.
+        """
+        return self.twice(lambda: self._read_once(session, make_request(), created))
 
     def _read_once(
-        self, session: requests.Session, request: requests.Request, created: bool
+        self, session: Session, request: requests.Request, created: bool
     ) -> bytes:
         pace = self.begin()
         with self.charged(pace), paced(pace):
@@ -91,37 +119,30 @@ class Exchange:
             finally:
                 response.close()
 
-    def send(
-        self, session: requests.Session, request: requests.Request
-    ) -> requests.Response:
+    def send(self, session: Session, request: requests.Request) -> requests.Response:
         """Send a request; the body of the answer is still to be read."""
-        response = session.send(
-            session.prepare_request(request),
-            stream=True,
-            allow_redirects=False,
-            timeout=max(0.001, min(self._limits.connect, self.budget.left)),
-            proxies=session.proxies,
-        )
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            date = email.utils.parsedate_to_datetime(response.headers["Date"])
-            self.clock_offset = date.timestamp() - time.time()
+        timeout = max(0.001, min(self._limits.connect, self.budget.share))
+        response = session.send(request, timeout)
+        if "Date" in response.headers:
+            self._dated = response.headers["Date"], time.time()
         return response
 
     @contextlib.contextmanager
-    def charged(self, pace: Pace) -> Iterator[None]:
-        """Tell the breaker how an attempt went, and charge what gave nothing."""
+    def charged(self, pace: Pace, *, resumable: bool = False) -> Iterator[None]:
+        """Tell the breaker how an attempt went, and charge what gave nothing: all of it,
+        or, where it is `resumable`, what brought no bytes."""
         try:
             yield
         except NotFound:
             self.breaker.succeeded()
             raise
         except Refusal:
-            self.budget.charge(pace.lost)
+            self.budget.charge(pace.waited)
             self.breaker.succeeded()
             raise
         except _FAILURES as error:
             failure = _as_failure(error)
-            self.budget.charge(pace.lost)
+            self.budget.charge(pace.lost if resumable else pace.waited)
             self.breaker.failed(failure.reason)
             raise failure from error
         self.breaker.succeeded()
@@ -130,14 +151,12 @@ class Exchange:
 def check_status(response: requests.Response, *, created: bool = False) -> None:
     """Raise what an answer other than success says."""
     status = response.status_code
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise SourceFailure(
-            Reason.UNREACHABLE, "the answer is compressed, which nobody asked for"
-        )
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Nonsense("the answer is compressed, which nobody asked for")
     if status == 201 or (status in (200, 206) and not created):
         return
     if status in REDIRECTS:
-        raise SourceFailure(Reason.UNREACHABLE, "it redirects, which only contents may")
+        raise Nonsense("it redirects, which only contents may")
     body = _read_bounded(response, _ERROR_LIMIT)
     error = refusal(status, response.headers.get(ERROR_HEADER), body)
     if error.code is Code.NOT_FOUND:
@@ -146,14 +165,12 @@ def check_status(response: requests.Response, *, created: bool = False) -> None:
 
 
 def _read_bounded(response: requests.Response, limit: int) -> bytes:
-    body = b""
+    body = bytearray()
     while piece := response.raw.read1(PIECE, decode_content=False):
         body += piece
         if len(body) > limit:
-            raise SourceFailure(
-                Reason.UNREACHABLE, f"its answer is longer than {limit} bytes"
-            )
-    return body
+            raise Nonsense(f"its answer is longer than {limit} bytes")
+    return bytes(body)
 
 
 def _as_failure(error: Exception) -> SourceFailure:
@@ -162,8 +179,17 @@ def _as_failure(error: Exception) -> SourceFailure:
         return error
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
         return SourceFailure(Reason.TOO_SLOW, "no connection in time")
-    root: BaseException = error
-    while root.__context__ is not None:
-        root = root.__context__
+    root = _root_of(error)
+    if isinstance(root, ssl.SSLCertVerificationError):
+        return Nonsense(str(root))
     what = getattr(root, "strerror", None) or str(root) or type(root).__name__
-    return SourceFailure(Reason.UNREACHABLE, str(what)[:300])
+    return SourceFailure(Reason.UNREACHABLE, escape(str(what), 300))
+
+
+def _root_of(error: BaseException) -> BaseException:
+    """What an HTTP library's error was made of."""
+    inner = (error.__cause__, getattr(error, "reason", None), *error.args)
+    for candidate in inner:
+        if isinstance(candidate, BaseException):
+            return _root_of(candidate)
+    return error

@@ -14,6 +14,8 @@ Clock = Callable[[], float]
 
 SLOWEST = 1024
 """Bytes per second that a transfer must keep; see ``cache-time-budget``."""
+_BUFFERED = 16 << 20
+"""Bytes of an upload that the system may have taken without the peer seeing any."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Budget:
     def left(self) -> float:
         """Seconds that may still be lost."""
         return max(0.0, self.seconds - self._spent)
+
+    @property
+    def share(self) -> float:
+        """Seconds that one attempt may lose, so that one dead source leaves something
+        to the others: half of what is left, and all of the last moments."""
+        return self.left / 2 if self.left > self.seconds / 64 else self.left
 
     def charge(self, seconds: float) -> None:
         """Count time that was waited in vain."""
@@ -112,25 +120,47 @@ class Pace:
 
     Waits for the first byte are bounded by `Limits.first_byte`; from then on, every
     `Limits.window` of waiting must bring `SLOWEST` bytes a second. No wait is longer
-    than what is left of the budget. Only time spent waiting for the peer counts, not
+    than the attempt's share of the budget, or, for a transfer that has shown that it
+    moves, than what is left of it. Only time spent waiting for the peer counts, not
     what the reader does with what came.
     """
 
     def __init__(self, limits: Limits, budget: Budget):
         self._clock = budget.clock
-        self._window = min(limits.window, budget.left)
-        self._first = min(limits.first_byte, budget.left)
+        self._first = min(limits.first_byte, budget.share)
+        self._window = min(limits.window, budget.share)
+        self._trusting = min(limits.window, budget.left)
+        self._proof = SLOWEST * limits.window
         self._moving = False
-        self._count = 0
-        self._waited = 0.0
+        # Of the current window, and of those before.
+        self._count, self._count_before = 0, 0
+        self._waited, self._waited_before = 0.0, 0.0
         self._waiting_since: float | None = self._clock()
 
     @property
+    def waited(self) -> float:
+        """Seconds waited in all."""
+        return self._waited_before + self._waited_here
+
+    @property
     def lost(self) -> float:
-        """Seconds waited since the transfer last kept its pace."""
+        """Seconds waited for nothing: since the transfer last kept its pace, or all that
+        the bytes which came would not have taken at the slowest pace."""
+        earned = (self._count_before + self._count) / SLOWEST
+        return max(self._waited_here, self.waited - earned)
+
+    @property
+    def _waited_here(self) -> float:
         if self._waiting_since is None:
             return self._waited
         return self._waited + self._clock() - self._waiting_since
+
+    @property
+    def _allowed(self) -> float:
+        """Seconds that the current window has."""
+        if self._count_before + self._count >= self._proof:
+            return self._trusting
+        return self._window if self._moving else self._first
 
     def next_wait(self) -> float:
         """Seconds that the read or write that now begins may take, above 0.
@@ -138,25 +168,35 @@ class Pace:
         Raises `SourceFailure` with ``too-slow`` where the pace was not kept.
         """
         self._waiting_since = self._clock()
-        allowed = self._window if self._moving else self._first
+        allowed = self._allowed
         if self._waited >= allowed:
             if not self._moving or self._count < SLOWEST * allowed:
                 raise self.too_slow()
-            self._count, self._waited = 0, 0.0
+            self._begin_window()
+            allowed = self._allowed
         return allowed - self._waited
 
     def moved(self, count: int) -> None:
         """The read or write is over, and `count` bytes went by."""
-        self._waited, self._waiting_since = self.lost, None
+        self._waited, self._waiting_since = self._waited_here, None
         self._count += count
         if count and not self._moving:
-            self._moving, self._waited = True, 0.0
+            self._moving = True
+            self._begin_window()
 
     def expect_answer(self) -> None:
         """All is sent: the next wait is for the first byte of the answer."""
-        self._moving, self._count, self._waited = False, 0, 0.0
+        self._moving = False
+        self._begin_window()
+        if self._count_before < _BUFFERED:
+            self._proof += self._count_before
 
     def too_slow(self) -> SourceFailure:
         """What a wait that ran out raises."""
         what = f"fewer than {SLOWEST} bytes a second" if self._moving else "no answer"
-        return SourceFailure(Reason.TOO_SLOW, f"{what} for {self.lost:.1f} s")
+        return SourceFailure(Reason.TOO_SLOW, f"{what} for {self._waited_here:.1f} s")
+
+    def _begin_window(self) -> None:
+        self._count_before += self._count
+        self._waited_before += self._waited
+        self._count, self._waited = 0, 0.0

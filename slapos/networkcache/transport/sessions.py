@@ -13,14 +13,13 @@ import ipaddress
 import socket
 import ssl
 import threading
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3.connection
 import urllib3.connectionpool
 from requests.adapters import HTTPAdapter
-from requests.cookies import RequestsCookieJar
 
 from ..config import TLS
 from ..errors import InvalidConfiguration, Reason, SourceFailure
@@ -30,12 +29,16 @@ CONNECTIONS = 8
 """Connections that are kept to one server."""
 _BLOCK = 1 << 17
 """Bytes given to a socket at a time."""
+_LINES = 1000
+"""Lines that may follow each other in an answer: no head, and no end of a body in
+chunks, is that long, and an HTTP library would read them for ever."""
 
 _HEADERS = {
     "Accept": "*/*",
     "Accept-Encoding": "identity",
     "User-Agent": "slapos.networkcache",
 }
+_INSIDE = "it redirects to a loopback, private or link-local address"
 
 _attempt = threading.local()
 
@@ -81,6 +84,22 @@ class _PacedRaw(io.RawIOBase):
         super().close()
 
 
+class _Reader(io.BufferedReader):
+    """What an answer is read from; refuses heads and trailers that never end."""
+
+    _lines = 0
+
+    def readline(self, size: int | None = -1) -> bytes:
+        self._lines += 1
+        if self._lines > _LINES:
+            raise SourceFailure(Reason.UNREACHABLE, "the head of its answer never ends")
+        return super().readline(size)
+
+    def read1(self, size: int = -1) -> bytes:
+        self._lines = 0
+        return super().read1(size)
+
+
 class _PacedSocket:
     """A connected socket whose reads and writes keep the pace of the current attempt."""
 
@@ -89,17 +108,20 @@ class _PacedSocket:
 
     def sendall(self, data: bytes) -> None:
         pace = _attempt.pace
+        rest = memoryview(data)
         try:
-            self._sock.settimeout(pace.next_wait())
-            self._sock.sendall(data)
+            while rest:
+                self._sock.settimeout(pace.next_wait())
+                count = self._sock.send(rest)
+                pace.moved(count)
+                rest = rest[count:]
         except TimeoutError:
             raise pace.too_slow() from None
-        pace.moved(len(data))
 
     def makefile(self, mode: str, *_: Any, **__: Any) -> io.BufferedReader:
         pace = _attempt.pace
         pace.expect_answer()
-        return io.BufferedReader(_PacedRaw(self._sock, pace), 1 << 16)
+        return _Reader(_PacedRaw(self._sock, pace), 1 << 16)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -139,9 +161,7 @@ def _checked(sock: socket.socket, public_only: bool) -> socket.socket:
     """Refuse a redirect that leads inside, by the address that was really reached."""
     if public_only and is_inside(sock.getpeername()[0]):
         sock.close()
-        raise SourceFailure(
-            Reason.UNREACHABLE, "it redirects to a loopback, private or link-local address"
-        )
+        raise SourceFailure(Reason.UNREACHABLE, _INSIDE)
     return sock
 
 
@@ -154,7 +174,7 @@ def leads_inside(host: str) -> bool:
     """Whether a host's name stands for an address inside; False where it has none."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, UnicodeError):
         return False
     return any(is_inside(str(info[4][0])) for info in found)
 
@@ -208,7 +228,8 @@ def _tls_context(tls: TLS) -> ssl.SSLContext:
             context.set_ciphers("DEFAULT:@SECLEVEL=1")
             context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
         if tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
+            # Without a password of ours OpenSSL would ask at the terminal.
+            context.load_cert_chain(tls.cert_file, tls.key_file, password="")
     except (OSError, ValueError) as error:
         files = ", ".join(filter(None, (tls.ca_file, tls.cert_file, tls.key_file)))
         raise InvalidConfiguration(
@@ -217,28 +238,32 @@ def _tls_context(tls: TLS) -> ssl.SSLContext:
     return context
 
 
-def make_session(
-    url: str, tls: TLS | None = None, *, public_only: bool = False
-) -> requests.Session:
-    """A session for the server of `url`, or, with `public_only`, for redirects to any.
+class Session:
+    """Kept connections to the server of `url`.
 
-    `tls` names the files for https. Raises `InvalidConfiguration` where they cannot be
-    used.
+    `tls` names the files for https; `public_only` refuses whatever is inside. Proxies
+    are those of the environment. Of the library's own session nothing is used: it keeps
+    cookies, reads netrc, and takes in the body of a redirect, however long. Raises
+    `InvalidConfiguration` where the files cannot be used.
     """
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies = RequestsCookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers = requests.structures.CaseInsensitiveDict(
-        {
-            "Accept": "*/*",
-            "Accept-Encoding": "identity",
-            "User-Agent": "slapos.networkcache",
-        }
-    )
-    session.proxies.update(requests.utils.get_environ_proxies(url))
-    secure = public_only or url.lower().startswith("https:")
-    context = _tls_context(tls or TLS()) if secure else None
-    adapter = _Adapter(context, _PUBLIC_POOLS if public_only else _POOLS)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
+
+    def __init__(self, url: str, tls: TLS | None = None, *, public_only: bool = False):
+        self._proxies = requests.utils.get_environ_proxies(url)
+        if public_only and requests.utils.select_proxy(url, self._proxies):
+            # The address that is reached is the proxy's: the name must do.
+            if leads_inside(urlsplit(url).hostname or ""):
+                raise SourceFailure(Reason.UNREACHABLE, _INSIDE)
+            public_only = False
+        context = _tls_context(tls or TLS()) if url.lower().startswith("https:") else None
+        self._adapter = _Adapter(context, _PUBLIC_POOLS if public_only else _POOLS)
+
+    def send(self, request: requests.Request, timeout: float) -> requests.Response:
+        """Send `request`; the body of the answer is still to be read. `timeout` in
+        seconds is for the connection; the rest is paced."""
+        request.headers = {**_HEADERS, **request.headers}
+        return self._adapter.send(
+            request.prepare(), stream=True, timeout=timeout, proxies=self._proxies
+        )
+
+    def close(self) -> None:
+        self._adapter.close()

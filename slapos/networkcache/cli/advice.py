@@ -1,0 +1,40 @@
+"""What to do next, for each way in which a command can end without success."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..errors import Code, NetworkcacheError, Reason
+
+_AFTER: Mapping[Reason | Code, str] = {
+    Reason.NOT_FOUND: "publish it with networkcache upload, or look with networkcache"
+    " lookup what there is",
+    Reason.UNKNOWN_SIGNER: "if you trust the signer, add the certificate to"
+    " signature-certificate-list",
+    Reason.BAD_SIGNATURE: "somebody changed the entry: have it published again",
+    Reason.UNKNOWN_FORMAT: "networkcache lookup shows the entries one by one",
+    Reason.BELOW_THRESHOLD: "another signer must publish the same, or signature-threshold"
+    " be lowered",
+    Reason.CONFLICT: "networkcache lookup shows who signed which size; remove the wrong"
+    " signer from signature-certificate-list",
+    Reason.EXPIRED: "have it published again",
+    Reason.CLOCK: "set the clock of this machine right",
+    Reason.ROLLBACK: "a source hides what is newer: ask another one",
+    Reason.CHECKSUM: "the checksum in the URL asks for another content",
+    Reason.WRONG_CONTENT: "nothing of it was kept; tell who runs the source",
+    Reason.UNREACHABLE: "try again, or check the URLs in [networkcache]",
+    Reason.TOO_SLOW: "try again, or check the URLs in [networkcache]",
+    Reason.LEFT_ALONE: "raise cache-time-budget",
+    Reason.SECRET_URL: "nothing with a secret in its URL is looked up or published",
+    Code.UNAUTHORIZED: "set the account's files: shacache-cert-file, shacache-key-file",
+    Code.FORBIDDEN: "ask who runs the server for the right to publish this",
+    Code.STORAGE_FULL: "the server's disk is full: tell who runs it",
+    Code.QUOTA: "the account's quota is used up: ask who runs the server",
+    Code.BUSY: "try again",
+}
+
+
+def advice_for(error: NetworkcacheError) -> str | None:
+    """One sentence, where there is one."""
+    what: Reason | Code | None = getattr(error, "reason", getattr(error, "code", None))
+    return _AFTER.get(what) if what is not None else None

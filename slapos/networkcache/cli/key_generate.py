@@ -1,0 +1,141 @@
+"""Make a private key to sign with, and print its certificate, ready to paste.
+
+Given a node's configuration file, the two files are those that its section
+[networkcache] names. A file that is there is never overwritten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import socket
+from collections.abc import Sequence
+
+from ..certificates import KEY_TYPES, generate
+from ..config import Config
+from ..configfile import SECTION, read_section, read_sections
+from ..errors import InvalidConfiguration, InvalidInput
+from . import DONE, REFUSED
+from .terminal import tell
+
+_NAME_LIMIT = 64
+"""Characters of a common name, at most (RFC 5280, ub-common-name)."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = (
+        "%(prog)s [-h] [--key-type TYPE] SLAPOS_CFG\n"
+        "       %(prog)s [-h] [--key-type TYPE] [--cert-file FILE] KEY_FILE COMMON_NAME"
+    )
+    parser.add_argument(
+        "file",
+        metavar="SLAPOS_CFG | KEY_FILE",
+        help="a configuration file whose signature-private-key-file and"
+        " signature-certificate-file are to be made, or the private key itself",
+    )
+    parser.add_argument(
+        "common_name",
+        nargs="?",
+        metavar="COMMON_NAME",
+        help="who signs, for people to read; with a configuration file it is the"
+        " computer_id of its section [slapos], else the name of this host",
+    )
+    parser.add_argument(
+        "--cert-file", metavar="FILE", help="write the certificate there, too"
+    )
+    parser.add_argument(
+        "--key-type",
+        choices=KEY_TYPES,
+        default="rsa",
+        metavar="TYPE",
+        help=f"{', '.join(KEY_TYPES)} (%(default)s, of 3072 bits: programs older than this"
+        " one fail on any other)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.common_name is None:
+        return _for_node(arguments)
+    certificate_file = arguments.cert_file if arguments.cert_file != "-" else None
+    return _make(
+        arguments.file, certificate_file, arguments.common_name, arguments.key_type
+    )
+
+
+def _for_node(arguments: argparse.Namespace) -> int:
+    path = arguments.file
+    if arguments.cert_file is not None:
+        raise InvalidInput(
+            "--cert-file goes with KEY_FILE COMMON_NAME; a configuration file names its"
+            " certificate in signature-certificate-file"
+        )
+    config = Config.parse(read_section(path))
+    if config.unknown:
+        raise InvalidConfiguration(
+            f"unknown in [{SECTION}] of {path}: {', '.join(config.unknown)}"
+        )
+    if config.private_key_file is None or config.certificate_file is None:
+        raise InvalidConfiguration(
+            f"[{SECTION}] of {path} must say where the key shall be: set"
+            " signature-private-key-file and signature-certificate-file"
+        )
+    computer = read_sections(path).get("slapos", {}).get("computer_id", "").strip()
+    return _make(
+        config.private_key_file,
+        config.certificate_file,
+        computer or socket.gethostname(),
+        arguments.key_type,
+        indent="  ",
+    )
+
+
+def _make(
+    key_file: str,
+    certificate_file: str | None,
+    common_name: str,
+    key_type: str,
+    indent: str = "",
+) -> int:
+    """Make both files, or none of them, and print the certificate."""
+    if not 1 <= len(common_name) <= _NAME_LIMIT:
+        raise InvalidInput(
+            f"expected a common name of 1 to {_NAME_LIMIT} characters, got"
+            f" {common_name!r:.100}"
+        )
+    paths = [path for path in (key_file, certificate_file) if path is not None]
+    if len({os.path.realpath(path) for path in paths}) < len(paths):
+        raise InvalidInput(f"key and certificate cannot both be {key_file}")
+    for path in paths:
+        if os.path.lexists(path):
+            tell(f"{path} is there already: nothing was written")
+            return REFUSED
+        folder = os.path.dirname(path) or "."
+        if not os.path.isdir(folder):
+            raise InvalidInput(f"the folder {folder} is not there: make it first")
+    signer = generate(key_type)
+    certificate = signer.self_signed(common_name)
+    contents = [signer.private_pem(), certificate.encode()]
+    _write(list(zip(paths, (0o600, 0o644), contents, strict=False)))
+    print("".join(f"{indent}{line}\n" for line in certificate.splitlines()), end="")
+    for path in paths:
+        tell(f"{path} is made")
+    tell(
+        "next: add the certificate to signature-certificate-list of every node that shall"
+        " believe this signer, this node included"
+    )
+    return DONE
+
+
+def _write(files: Sequence[tuple[str, int, bytes]]) -> None:
+    """Make each path with its mode and its bytes; where one fails, none of them stays."""
+    with contextlib.ExitStack() as undo:
+        for path, mode, content in files:
+            # O_EXCL: neither a file nor a link that came in between is written to.
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            undo.callback(os.unlink, path)
+            with open(fd, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(fd)
+        undo.pop_all()

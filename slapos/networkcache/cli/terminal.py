@@ -1,0 +1,62 @@
+"""What people see: sentences on standard error, and bars for long transfers."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from ..download import Progress
+
+_DELAY = 1.0
+"""Seconds after which a transfer counts as long."""
+
+
+def printable(text: str) -> str:
+    """`text` without anything that a terminal obeys: line ends, control characters and
+    marks that change the direction of writing are shown as escapes."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def tell(sentence: str) -> None:
+    """Say something beside the output."""
+    print(printable(sentence), file=sys.stderr, flush=True)
+
+
+def _bar(what: str, total: int | None) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(
+        desc=what, total=total, unit="B", unit_scale=True, unit_divisor=1024, delay=_DELAY
+    )
+
+
+@contextlib.contextmanager
+def download_bar(what: str) -> Iterator[Progress | None]:
+    """Shows how far a download is, if a person looks on; else there is nothing to tell."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with _bar(what, None) as bar:
+
+        def show(count: int, total: int | None) -> None:
+            bar.total = total
+            bar.update(count - bar.n)
+
+        yield show
+
+
+@contextlib.contextmanager
+def upload_bar(what: str, file: IO[bytes], size: int) -> Iterator[IO[bytes]]:
+    """`file`, `size` bytes long; reading it moves a bar, if a person looks on."""
+    if not sys.stderr.isatty():
+        yield file
+        return
+    from tqdm.utils import CallbackIOWrapper
+
+    with _bar(what, size) as bar:
+        yield cast("IO[bytes]", CallbackIOWrapper(bar.update, file, "read"))

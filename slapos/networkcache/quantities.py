@@ -1,0 +1,30 @@
+"""Durations and sizes: the one grammar that they have everywhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+# Not every digit of Unicode, and not as many as make a number infinite.
+_QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([A-Za-z]+)")
+
+
+def parse_size(text: str) -> int:
+    """A size like ``10 GiB``, in bytes. Raises `ValueError`."""
+    return int(_parse(text, _BYTES))
+
+
+def parse_duration(text: str) -> float:
+    """A duration like ``10 s``, in seconds. Raises `ValueError`."""
+    return _parse(text, _SECONDS)
+
+
+def _parse(text: str, units: Mapping[str, float]) -> float:
+    match = _QUANTITY.fullmatch(text.strip())
+    if not match or match[2] not in units:
+        raise ValueError(
+            f"expected a number and one of {', '.join(units)}, got {text!r:.100}"
+        )
+    return float(match[1]) * units[match[2]]
