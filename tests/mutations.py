@@ -79,7 +79,7 @@ MUTATIONS = [
     # -- when, and with whom
     M("expiry", "trust.py", "if entry.expires is not None and now > entry.expires:", "if False:"),
     M("clock", "trust.py", "entry.created > now + CLOCK_TOLERANCE", "False"),
-    M("blacklist", "trust.py", "if entry.sha512 in self.blacklist:", "if False:"),
+    M("blacklist", "trust.py", "if digest in self.blacklist:", "if False:"),
     M("checked origin", "trust.py", "if self.require_checked_origin and", "if False and"),
     M("threshold", "trust.py", "if len(self.vouchings) < threshold:", "if False:"),
     M("one key, one vote", "trust.py", "newest[vouching.certificate.fingerprint] =", "newest[str(id(vouching))] ="),
@@ -100,7 +100,7 @@ MUTATIONS = [
     M("poison nested deep", "protocol.py", STEP, STEP.replace(", RecursionError", ""), WIRE),
     M("not asked for", "protocol.py", "if text in keys and isinstance(pairs, list)", "if isinstance(pairs, list)", WIRE),
     M("batch of 1000", "protocol.py", "if len(values) > BATCH_LIMIT:", "if False:", WIRE),
-    M("range beyond the end", "protocol.py", "if start >= size or start >= stop:", "if False:", WIRE),
+    M("range beyond the end", "ranges.py", "if start >= size or start >= stop:", "if False:", WIRE),
     M("quoting", "protocol.py", "safe=':=+.-_~!@,'", "safe=':=+.-_~!@,;%&'", WIRE),
     # -- URLs
     M("user info", "urls.py", "return _USER_INFO.search(url) is not None or any(", "return any(", URLS),

@@ -159,8 +159,9 @@ def test_every_ecdsa_signature_has_a_low_s(name: str) -> None:
 @pytest.mark.parametrize("name", ["rsa-2048", "rsa-1024"])
 def test_signing_in_the_old_way(name: str) -> None:
     made = base64.b64decode(Signer(key_of(name)).sign_legacy("x"))
-    assert certificate(name).verify(made, b"x") is Strength.LEGACY
-    assert certificate(name).verify(made, b"y") is None
+    assert certificate(name).verify_legacy(made, b"x") is Strength.LEGACY
+    assert certificate(name).verify_legacy(made, b"y") is None
+    assert certificate(name).verify(made, b"x") is None
 
 
 @pytest.mark.parametrize("name", ["ed25519", "p256"])
@@ -175,6 +176,7 @@ def test_only_rsa_signs_in_the_old_way(name: str) -> None:
 @pytest.mark.parametrize("signature", [b"", b"\0", b"\0" * 64, b"0" * 128, b"\x30\x00"])
 def test_what_is_no_signature_is_none(name: str, signature: bytes) -> None:
     assert certificate(name).verify(signature, b"x") is None
+    assert certificate(name).verify_legacy(signature, b"x") is None
 
 
 def test_the_keys_that_are_generated() -> None:

@@ -36,7 +36,7 @@ from slapos.networkcache.errors import (
 )
 from slapos.networkcache.testing import NetworkCache, faults
 from slapos.networkcache.transport import Budget, Limits
-from slapos.networkcache.trust import named_by_profile
+from slapos.networkcache.trust import Policy
 from slapos.networkcache.urls import Checksum
 
 QUICK = Limits(connect=0.5, first_byte=0.5, window=0.5)
@@ -128,10 +128,12 @@ def test_what_no_source_holds_is_not_found(near, far, folder):
 def test_a_digest_of_the_profile_needs_no_entry(near, folder):
     near.contents.put([DATA])
     client = client_for(near)
-    client.fetch_trusted(named_by_profile(DIGEST), str(folder / "x"))
+    client.fetch_trusted(Policy().named_by_profile(DIGEST), str(folder / "x"))
     assert (folder / "x").read_bytes() == DATA
     with pytest.raises(WrongContent):
-        client.fetch_trusted(named_by_profile(DIGEST, limit=100), str(folder / "y"))
+        client.fetch_trusted(
+            Policy(unsized_limit=100).named_by_profile(DIGEST), str(folder / "y")
+        )
 
 
 # -- wrong bytes

@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[1] / "slapos" / "networkcache"
 
 LAYERS = [
     # values: bytes in, answers out; no file, no socket, no clock
-    "errors digest entry certificates binding trust urls protocol config configfile"
-    " criteria precedence quantities",
+    "errors digest entry certificates binding trust urls protocol ranges config"
+    " criteria precedence quantities printable",
     # the outside world, one door each
-    "transport host storage",
+    "configfile transport host storage",
     # what it does
     "seen download publisher client libnetworkcache binary server",
     # who asks for it

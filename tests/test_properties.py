@@ -25,16 +25,15 @@ from slapos.networkcache.errors import (
     NotBelieved,
     Refusal,
 )
+from slapos.networkcache.printable import escape
 from slapos.networkcache.protocol import (
     Batch,
     BatchAnswer,
-    Range,
     decode_directory,
     decode_put,
     directory_url,
-    escape,
-    parse_range,
 )
+from slapos.networkcache.ranges import Range, parse_range
 from slapos.networkcache.trust import Policy
 from slapos.networkcache.urls import (
     Prefixes,

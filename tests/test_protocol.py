@@ -11,23 +11,22 @@ import pytest
 from slapos.networkcache.digest import Digest
 from slapos.networkcache.entry import Key, Pair
 from slapos.networkcache.errors import Code, InvalidEntry, Refusal
+from slapos.networkcache.printable import escape
 from slapos.networkcache.protocol import (
     BATCH_LIMIT,
     DIRECTORY_LIMIT,
     STATUS,
     Batch,
     BatchAnswer,
-    Range,
     content_url,
     decode_directory,
     decode_put,
     directory_url,
     encode_directory,
     error_body,
-    escape,
-    parse_range,
     refusal,
 )
+from slapos.networkcache.ranges import Range, parse_range
 
 A, B = Pair("a", ""), Pair("b", "AAAA")
 EMPTY = Digest.of(b"")

@@ -20,7 +20,6 @@ from slapos.networkcache.trust import (
     UNSIZED_LIMIT,
     Policy,
     TrustedEntry,
-    named_by_profile,
 )
 from slapos.networkcache.urls import Checksum
 
@@ -71,9 +70,16 @@ def test_only_the_policy_makes_a_trusted_entry() -> None:
 
 
 def test_what_a_profile_names_by_sha512_is_bounded() -> None:
-    trusted = named_by_profile(Digest.of(CONTENT), 100)
+    trusted = Policy(unsized_limit=100).named_by_profile(Digest.of(CONTENT))
     assert (trusted.size, trusted.limit) == (None, 100)
-    assert named_by_profile(Digest.of(CONTENT)).limit == UNSIZED_LIMIT
+    assert Policy().named_by_profile(Digest.of(CONTENT)).limit == UNSIZED_LIMIT
+
+
+def test_not_even_a_profile_names_what_is_blacklisted() -> None:
+    policy = Policy(blacklist={Digest.of(CONTENT)})
+    with pytest.raises(NotBelieved) as refused:
+        policy.named_by_profile(Digest.of(CONTENT))
+    assert refused.value.reason is Reason.BLACKLISTED_DIGEST
 
 
 def test_nothing_received_is_the_normal_miss() -> None:

@@ -268,10 +268,10 @@ def test_what_is_no_secret(url: str) -> None:
     assert redact(f"cannot fetch {url!r}, {url}.") == f"cannot fetch {url!r}, {url}."
 
 
-def test_redacting_leaves_what_stands_around() -> None:
+def test_redacting_takes_what_may_belong_to_a_secret() -> None:
     text = "GET 'http://u:p@a/?token=abc', ('https://b/?x=1&Sig=d'). http://c/?key=1&y=2#f"
     assert redact(text) == (
-        "GET 'http://***@a/?token=***', ('https://b/?x=1&Sig=***'). http://c/?key=***&y=2#f"
+        "GET 'http://***@a/?token=*** ('https://b/?x=1&Sig=*** http://c/?key=***&y=2#f"
     )
 
 

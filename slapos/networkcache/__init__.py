@@ -14,9 +14,12 @@ The map, from the rules to those who ask for them:
 `urls`                    normalised URLs, prefixes, secrets
 `certificates`            signing keys and certificates
 `binding`, `trust`        what an entry is about; who is believed
-`protocol`, `config`      the wire, shared by both ends; every option
+`protocol`, `ranges`      the wire, shared by both ends; a part of a content
+`config`                  every option of ``[networkcache]``
 `precedence`              which of several places an option is taken from
 `quantities`              the grammar of durations and sizes
+`criteria`                choosing among believed entries, as the commands do
+`printable`               text from outside, as it may stand in a log
 ------------------------  ----------------------------------------------------------
 `configfile`, `seen`      a node's ``slapos.cfg``; the memory against roll-back
 `transport`               the only door to the network, on the client side

@@ -95,13 +95,22 @@ class Certificate:
         return cls(fingerprint_of(_usable(key)), _name_of(certificate), _usable(key), pem)
 
     def verify(self, signature: bytes, data: bytes) -> Strength | None:
-        """How good a signature over `data` by this key it is; None if it is none."""
-        bits = self.key.key_size if isinstance(self.key, rsa.RSAPublicKey) else None
-        if self._verifies(signature, data, _SHA512):
-            return Strength.WEAK if bits and bits < RSA_BITS else Strength.STRONG
-        if bits and self._verifies(signature, data, _SHA1):
-            return Strength.WEAK if bits < LEGACY_RSA_BITS else Strength.LEGACY
-        return None
+        """How good a signature over `data`, made as we sign, it is; None if it is none."""
+        if not self._verifies(signature, data, _SHA512):
+            return None
+        bits = self._rsa_bits
+        return Strength.WEAK if bits and bits < RSA_BITS else Strength.STRONG
+
+    def verify_legacy(self, signature: bytes, data: bytes) -> Strength | None:
+        """The same for one made as older programs sign: RSA over SHA-1."""
+        bits = self._rsa_bits
+        if not bits or not self._verifies(signature, data, _SHA1):
+            return None
+        return Strength.WEAK if bits < LEGACY_RSA_BITS else Strength.LEGACY
+
+    @property
+    def _rsa_bits(self) -> int | None:
+        return self.key.key_size if isinstance(self.key, rsa.RSAPublicKey) else None
 
     def _verifies(self, signature: bytes, data: bytes, hash: hashes.HashAlgorithm) -> bool:
         try:

@@ -199,7 +199,7 @@ _decode = json.JSONDecoder(
 _INTEGERS = ("format", "size", "created", "expires", "status", "unpacked_size")
 _STRINGS = (
     "key", "sha512", "signer", "md5", "sha256", "salt", "transport", "url", "basename",
-    "name", "version", "content_type", "final_url", "requirement", "software_url",
+    "name", "content_type", "final_url", "requirement", "software_url",
     "software_root", "profile", "repository", "revision", "multiarch", "urlmd5",
     "file_name", "base",
 )  # fmt: skip

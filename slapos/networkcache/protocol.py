@@ -11,12 +11,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from .digest import Digest
 from .entry import PAIR_LIMIT, Key, Pair
 from .errors import Code, InvalidDigest, InvalidEntry, InvalidKey, Refusal
+from .printable import escape
 
 BATCH_LIMIT = 1000
 """Keys, and contents, that one batch may ask for."""
@@ -331,50 +332,3 @@ def _pairs(values: list[Any]) -> Iterator[Pair]:
             yield Pair.parse(value)
         except InvalidEntry:
             continue
-
-
-# -- ranges
-
-
-class Range(NamedTuple):
-    """Bytes `start` up to but not including `stop` of a content."""
-
-    start: int
-    stop: int
-
-    def header(self, size: int) -> str:
-        """The value of ``Content-Range``."""
-        return f"bytes {self.start}-{self.stop - 1}/{size}"
-
-
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
-
-
-def parse_range(header: str | None, size: int) -> Range | None:
-    """What a ``Range`` header asks of a content of `size` bytes (RFC 9110, 14.2).
-
-    None where all of it is to be sent: no header, several ranges, another unit, or
-    nonsense. Raises `Refusal` with ``bad-range`` for what lies beyond the end.
-    """
-    match = _RANGE.match(header.strip()) if header else None
-    if not match or match[0] == "bytes=-":
-        return None
-    first, last = match.groups()
-    if not first:
-        start, stop = max(0, size - int(last)), size
-    else:
-        start, stop = int(first), min(int(last) + 1, size) if last else size
-        if last and int(last) < start:
-            return None
-    if start >= size or start >= stop:
-        raise Refusal(Code.BAD_RANGE, f"the content has {size} bytes")
-    return Range(start, stop)
-
-
-def escape(text: str, limit: int = 500) -> str:
-    """Text from the wire as it may stand in a log or on a terminal: printable ASCII.
-
-    Everything else, line ends, control characters and bidirectional marks included,
-    is written as Python writes it in a string.
-    """
-    return text[:limit].encode("unicode_escape", "backslashreplace").decode()

@@ -69,7 +69,7 @@ _seal = object()
 
 @dataclass(frozen=True)
 class TrustedEntry:
-    """An entry that may be acted upon. Only `Policy.decide` and `named_by_profile`
+    """An entry that may be acted upon. Only `Policy`, in `decide` and `named_by_profile`,
     make one, and only one of these can be downloaded.
 
     `digest` and `size` (bytes; None where nobody signed it) name the content, `limit`
@@ -90,11 +90,6 @@ class TrustedEntry:
     def __post_init__(self) -> None:
         if self.seal is not _seal:
             raise TypeError("a TrustedEntry is made by the trust policy alone")
-
-
-def named_by_profile(digest: Digest, limit: int = UNSIZED_LIMIT) -> TrustedEntry:
-    """What a profile itself names by its SHA-512: no entry is needed to believe it."""
-    return TrustedEntry(digest, None, limit, seal=_seal)
 
 
 @dataclass(frozen=True)
@@ -123,6 +118,14 @@ class Policy:
     require_checked_origin: bool = False
     unsized_limit: int = UNSIZED_LIMIT
 
+    def named_by_profile(self, digest: Digest) -> TrustedEntry:
+        """What a profile itself names by its SHA-512: no entry is needed to believe it.
+
+        Raises `NotBelieved` where the digest is blacklisted.
+        """
+        self._check_blacklist(digest)
+        return TrustedEntry(digest, None, self.unsized_limit, seal=_seal)
+
     def examine(self, pair: Pair, request: Request, now: float) -> Vouching:
         """Judge one pair by itself, at the POSIX time `now`.
 
@@ -142,10 +145,7 @@ class Policy:
             )
         check_binding(entry, request)
         self._check_time(entry, now)
-        if entry.sha512 in self.blacklist:
-            raise NotBelieved(
-                Reason.BLACKLISTED_DIGEST, f"{entry.sha512.hex[:16]}… is blacklisted"
-            )
+        self._check_blacklist(entry.sha512)
         if self.require_checked_origin and entry.members.get("transport") == "http":
             raise NotBelieved(
                 Reason.UNCHECKED_ORIGIN,
@@ -156,17 +156,19 @@ class Policy:
     def _verify(self, entry: Entry, signature: bytes) -> tuple[Certificate, bool]:
         """Whose signature it is, and whether it was made in the old way."""
         data = entry.text.encode()
-        candidates: Iterable[Certificate] = self.certificates
+        candidates: Sequence[Certificate] = self.certificates if signature else ()
         if entry.signer is not None:
             candidates = [c for c in candidates if c.fingerprint == entry.signer]
         weak = False
-        for certificate in candidates if signature else ():
-            strength = certificate.verify(signature, data)
-            if strength is Strength.STRONG:
-                return certificate, False
-            if strength is Strength.LEGACY and self.accept_legacy:
-                return certificate, True
-            weak = weak or strength is not None
+        # As we sign, with any of them, before SHA-1 is tried with any.
+        for verify in (Certificate.verify, Certificate.verify_legacy):
+            for certificate in candidates:
+                strength = verify(certificate, signature, data)
+                if strength is Strength.STRONG:
+                    return certificate, False
+                if strength is Strength.LEGACY and self.accept_legacy:
+                    return certificate, True
+                weak = weak or strength is not None
         if weak:
             raise NotBelieved(
                 Reason.WEAK_SIGNATURE,
@@ -185,6 +187,12 @@ class Policy:
             if signature
             else "it is not signed",
         )
+
+    def _check_blacklist(self, digest: Digest) -> None:
+        if digest in self.blacklist:
+            raise NotBelieved(
+                Reason.BLACKLISTED_DIGEST, f"{digest.hex[:16]}… is in digest-blacklist"
+            )
 
     def _check_time(self, entry: Entry, now: float) -> None:
         if entry.expires is not None and now > entry.expires:

@@ -199,9 +199,8 @@ _USER_INFO = re.compile(r"://[^/?#]*@")
 _USER_INFO_IN_TEXT = re.compile(r"://[^\s/?#]*@")
 _PARAMETER = re.compile(r"[?&;]([^=&;#?]*)=")
 _PARAMETER_IN_TEXT = re.compile(r"[?&;]([^=&;#?\s]*)=")
-# In a text the value ends where the URL does; a quote in it may be part of a secret,
-# but not one that only closing marks follow.
-_VALUE_IN_TEXT = re.compile(r"""(?:[^&;#\s'"<>]|['"<>](?![]),.:;}]*(?:[\s'"<>]|\Z)))*""")
+# A quote or a bracket may be part of a secret, so only what no URL holds ends it.
+_VALUE_IN_TEXT = re.compile(r"[^&;#\s]*")
 
 
 def _is_secret_parameter(name: str) -> bool:

@@ -10,6 +10,9 @@ import atexit
 import logging
 from typing import Any
 
+import zc.buildout
+
+from ..errors import InvalidConfiguration
 from . import hook, places
 from .run import Run
 
@@ -17,13 +20,19 @@ logger = logging.getLogger("slapos.networkcache")
 
 
 def load(buildout: Any) -> None:
-    """Put the hook in place, or tell the one that is there what the profile says."""
-    layers = places.of_buildout(buildout)
+    """Put the hook in place, or tell the one that is there what the profile says.
+
+    Raises `zc.buildout.UserError` where the configuration is broken and blocks origins.
+    """
     run = hook.current()
-    if run is not None:
-        run.configure(layers)
-    elif any(layers.values()):
-        start(Run(layers))
+    try:
+        layers = places.of_buildout(buildout)
+        if run is not None:
+            run.configure(layers)
+        elif any(layers.values()):
+            start(Run(layers))
+    except InvalidConfiguration as error:
+        raise zc.buildout.UserError(f"[networkcache] {error}") from None
 
 
 def start(run: Run) -> None:
@@ -35,6 +44,6 @@ def start(run: Run) -> None:
 def finish(run: Run) -> None:
     """Say what came from where, however the run ended."""
     run.close()
-    if not run.report.empty:
+    if run.active or run.report.off:
         for line in run.report.lines():
             logger.info(line)

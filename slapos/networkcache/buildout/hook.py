@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import email.message
 import os
+import sys
 import tempfile
+import urllib.request
 import urllib.response
+from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
 import zc.buildout.download
@@ -19,6 +22,7 @@ import zc.buildout.easy_install
 
 from ..urls import Checksum, is_remote
 from .origin import Fetch, WatchedOpener, WatchedResponse, urlretrieve, watching
+from .report import readable
 from .run import Run
 
 if TYPE_CHECKING:
@@ -67,16 +71,25 @@ def _download(
     checksums = [Checksum("md5", md5sum)] if md5sum is not None else []
     request = Request.for_file(url, *checksums)
     destination = path or _temporary_file()
-    if run.take(request, destination):
+    try:
+        taken = run.take(request, destination)
+    except BaseException:
+        _discard(destination, path)
+        raise
+    if taken:
+        os.chmod(destination, 0o600)  # as zc.buildout leaves it
         return destination, path is None
-    if path is None:
-        os.unlink(destination)
-    run.check_origin(url)
+    _discard(destination, path)
     with watching() as fetch:
         result: tuple[str, bool] = _original_download(self, url, md5sum, path)
     with open(result[0], "rb") as file:
         run.give(request, fetch, file)
     return result
+
+
+def _discard(destination: str, path: str | None) -> None:
+    if path is None:
+        os.unlink(destination)
 
 
 def _temporary_file() -> str:
@@ -97,7 +110,6 @@ def _open_url(self: Any, url: str, warning: str | None = None) -> Any:
     taken = _take(run, request, url)
     if taken is not None:
         return taken
-    run.check_origin(url)
     fetch = Fetch()
     opener = self.opener
     self.opener = WatchedOpener(opener, fetch)
@@ -112,7 +124,7 @@ def _take(run: Run, request: Request, url: str) -> Any:
     """The distribution from the cache as an answer, or None."""
     path = _temporary_file()
     try:
-        if not run.take(request, path):
+        if not run.take(request, path, password=_has_password(url)):
             return None
         file = open(path, "rb")  # noqa: SIM115 - closed by who reads the answer
     finally:
@@ -123,13 +135,52 @@ def _take(run: Run, request: Request, url: str) -> Any:
     return urllib.response.addinfourl(file, headers, url, 200)
 
 
+def _has_password(url: str) -> bool:
+    """Whether the user's .pypirc has a password for `url`; zc.buildout would send it."""
+    # Where PyPIConfig lives depends on the version: beside what is patched here.
+    module = sys.modules[_original_open_url.__module__]
+    find: Any = getattr(module, "PyPIConfig", None)
+    try:
+        return find is not None and find().find_credential(url) is not None
+    except Exception:
+        return True  # zc.buildout is about to say what is wrong with the file
+
+
 def _watched(run: Run, request: Request, fetch: Fetch, response: Any) -> Any:
-    headers = response.headers
-    if fetch.status != 200 or "html" in (headers.get("Content-Type") or "").lower():
+    if (
+        fetch.status != 200
+        or "html" in (response.headers.get("Content-Type") or "").lower()
+    ):
         return response
+    copy = _Copy(run, request, fetch)
+    return WatchedResponse(response, fetch, copy.keep, copy.close)
 
-    def closed(copy: IO[bytes]) -> None:
-        if fetch.whole:
-            run.give(request, fetch, copy)
 
-    return WatchedResponse(response, fetch, closed)
+class _Copy:
+    """What a reader is given of an answer, kept until it can be published."""
+
+    def __init__(self, run: Run, request: Request, fetch: Fetch):
+        self._run = run
+        self._request = request
+        self._fetch = fetch
+        self._file: IO[bytes] | None = None
+        if run.config.publishes:
+            self._forgiven(self._open)
+
+    def _open(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the answer
+
+    def _forgiven(self, action: Callable[[], object]) -> None:
+        what = f"{readable(self._request.url)} cannot be kept to be published"
+        if self._run.forgiven(what, action) is not None:
+            self._file = None
+
+    def keep(self, block: bytes) -> None:
+        file = self._file
+        if file is not None:
+            self._forgiven(lambda: file.write(block))
+
+    def close(self) -> None:
+        self._run.give(self._request, self._fetch, self._file)
+        if self._file is not None:
+            self._file.close()

@@ -9,30 +9,34 @@ from __future__ import annotations
 
 import contextlib
 import email.message
+import http.client
 import ssl
-import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 from urllib.error import ContentTooShortError
 
 _BLOCK = 1 << 16
+_CREDENTIALS = ("Authorization", "Cookie")
 
 
 @dataclass
 class Fetch:
     """What was seen of one fetch.
 
-    `hops` are the URLs that were asked in turn, `whole` tells whether the body came to
-    its announced end, `credentials` whether any were sent.
+    `hops` are the URLs that were asked in turn, `credentials` tells whether any were
+    sent. Of the body, `announced` is the size that its header gives, `size` what came,
+    `whole` whether it came to its announced end, and `overrun` whether more came.
     """
 
     hops: list[str] = field(default_factory=list)
     status: int | None = None
+    announced: int | None = None
     whole: bool = False
+    overrun: bool = False
     credentials: bool = False
     size: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -47,12 +51,27 @@ class Fetch:
         redirects: dict[str, int] = getattr(request, "redirect_dict", {})
         self.hops = [request.full_url, *redirects, response.geturl()]
         self.status = getattr(response, "status", None)
-        self.credentials = request.has_header("Authorization")
+        self.announced = _announced(response.info())
+        self.credentials = any(map(request.has_header, _CREDENTIALS))
+        _Tail.watch(response, self)
+
+    def read(self, block: bytes, headers: email.message.Message) -> None:
+        """Take from a block of the body what it tells; the empty one is the end."""
+        self.size += len(block)
+        if not block:
+            self.whole = self.announced == self.size or _chunked(headers)
 
     @property
     def succeeded(self) -> bool:
         """Whether this is what the origin has under the URL, for everybody."""
-        return self.status == 200 and self.whole and not self.credentials
+        return self.status == 200 and self.whole and not self.spoiled
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether it is no success, or shorter or longer than announced: then not even a
+        checksum that matches makes it what the origin has."""
+        wrong_size = self.announced is not None and self.announced != self.size
+        return self.status not in (None, 200) or wrong_size or self.overrun
 
     @property
     def secure(self) -> bool:
@@ -102,15 +121,14 @@ def urlretrieve(
         headers: email.message.Message = response.info()
         with open(filename, "wb") as file:
             while block := response.read(_BLOCK):
-                fetch.size += len(block)
+                fetch.read(block, headers)
                 file.write(block)
-    announced = _announced(headers)
-    if announced is not None and fetch.size < announced:
+        fetch.read(b"", headers)
+    if fetch.announced is not None and fetch.size < fetch.announced:
         raise ContentTooShortError(
-            f"retrieval incomplete: got only {fetch.size} out of {announced} bytes",
+            f"retrieval incomplete: got only {fetch.size} out of {fetch.announced} bytes",
             (filename, headers),
         )
-    fetch.whole = announced == fetch.size or _chunked(headers)
     return filename, headers
 
 
@@ -124,6 +142,34 @@ def _chunked(headers: email.message.Message) -> bool:
     """A body in chunks says where it ends; one that ends with the connection may have
     been cut."""
     return (headers.get("Transfer-Encoding") or "").lower() == "chunked"
+
+
+class _Tail:
+    """The raw end of an answer, in place of `HTTPResponse.fp`: notices what comes after
+    the announced end, which the response itself never looks at."""
+
+    PATIENCE = 0.1
+    """Seconds that a server may take to close, as it was asked to."""
+
+    def __init__(self, response: http.client.HTTPResponse, fetch: Fetch):
+        self._response = response
+        self._file: Any = response.fp
+        self._fetch = fetch
+
+    @classmethod
+    def watch(cls, response: Any, fetch: Fetch) -> None:
+        if isinstance(response, http.client.HTTPResponse) and response.length is not None:
+            response.fp = cls(response, fetch)  # type: ignore[assignment]
+
+    def close(self) -> None:
+        if self._response.length == 0:
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                self._file.raw._sock.settimeout(self.PATIENCE)
+                self._fetch.overrun = bool(self._file.peek(1))
+        self._file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 class WatchedOpener:
@@ -142,32 +188,32 @@ class WatchedOpener:
 class WatchedResponse:
     """An answer of a package index that is watched while it is read.
 
-    `closed` is called once when the reader is done, with a copy of all that was read.
+    `keep` is given every block, and `closed` is called once when the reader is done.
     """
 
-    def __init__(self, response: Any, fetch: Fetch, closed: Callable[[IO[bytes]], None]):
+    def __init__(
+        self,
+        response: Any,
+        fetch: Fetch,
+        keep: Callable[[bytes], None],
+        closed: Callable[[], None],
+    ):
         self._response = response
         self._fetch = fetch
-        self._closed: Callable[[IO[bytes]], None] | None = closed
-        self._copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the answer
+        self._keep = keep
+        self._closed: Callable[[], None] | None = closed
 
     def read(self, *amount: int) -> bytes:
         block: bytes = self._response.read(*amount)
-        self._copy.write(block)
-        self._fetch.size += len(block)
-        if not block:
-            headers = self._response.headers
-            announced = _announced(headers)
-            self._fetch.whole = announced == self._fetch.size or _chunked(headers)
+        self._fetch.read(block, self._response.headers)
+        self._keep(block)
         return block
 
     def close(self) -> None:
         self._response.close()
         closed, self._closed = self._closed, None
         if closed is not None:
-            with self._copy:
-                self._copy.seek(0)
-                closed(self._copy)
+            closed()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._response, name)

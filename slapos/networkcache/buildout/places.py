@@ -1,41 +1,68 @@
 """The places in which the options of a run stand, as zc.buildout keeps them.
 
-A `Buildout` has merged them already, but remembers where each value came from; what a
-node said itself must not be lost to a profile (see `config.merge`).
+A `Buildout` has merged them already, and remembers of each value where it came from; but
+what a node said itself must not be lost to a profile (see `config.merge`), so that is
+read where it stands.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
+import zc.buildout
 import zc.buildout.buildout
 import zc.buildout.configparser
 
-from ..config import Place
 from ..configfile import SECTION, read_section
-from ..errors import InvalidConfiguration
+from ..precedence import Place
+from ..urls import is_remote
+
+Sections = dict[str, dict[str, str]]
+Layers = dict[Place, dict[str, str]]
 
 _SECTION_OPTION = "networkcache-section"
 _COMMAND_LINE = "COMMAND_LINE_VALUE"
 
 
-def of_buildout(buildout: Any) -> dict[Place, dict[str, str]]:
+def of_buildout(buildout: Any) -> Layers:
     """The section that a `zc.buildout.buildout.Buildout` has, by place; empty where it
-    has none."""
+    has none.
+
+    The node's own places are read anew: a profile may name another section, and where it
+    both sets an option and adds to it, buildout forgets who else had set it.
+    """
+    command_line = CommandLine.parse(sys.argv[1:])
+    defaults, files = _read_user_defaults(command_line)
+    layers = _own_layers(command_line, defaults)
     name = section_name(buildout["buildout"])
-    if name not in buildout:
-        return {}
-    layers: dict[Place, dict[str, str]] = {}
     annotated = getattr(buildout, "_annotated", {}).get(name, {})
-    for option, value in buildout[name].items():
+    for option, value in _values(buildout, name, annotated).items():
         key = annotated.get(option)
         for item in getattr(key, "history", ()):
-            layers.setdefault(_place(item.source), {})[option] = item.value
+            if _place(item.source, files) is Place.PROFILE:
+                layers.setdefault(Place.PROFILE, {})[option] = item.value
         # The last word, as buildout merged and substituted it.
-        layers.setdefault(_place(getattr(key, "source", "")), {})[option] = value
+        place = _place(getattr(key, "source", ""), files)
+        layers.setdefault(place, {})[option] = value
     return layers
+
+
+def _values(buildout: Any, name: str, annotated: Mapping[str, Any]) -> dict[str, str]:
+    """What buildout made of a section; as it stands where it refers to what is not there,
+    so that it is reading the option that fails, and not the build."""
+    values = {option: str(key.value) for option, key in annotated.items()}
+    try:
+        section = buildout[name]
+    except zc.buildout.UserError:
+        return values
+    for option in section:
+        with contextlib.suppress(zc.buildout.UserError):
+            values[option] = section[option]
+    return values
 
 
 def section_name(options: Mapping[str, str]) -> str:
@@ -43,84 +70,143 @@ def section_name(options: Mapping[str, str]) -> str:
     return options.get(_SECTION_OPTION, "").strip() or SECTION
 
 
-def _place(source: str) -> Place:
+def _place(source: str, user_defaults: Collection[str]) -> Place:
     if source == _COMMAND_LINE:
         return Place.COMMAND_LINE
-    if source and source == _user_defaults_path():
-        return Place.USER_DEFAULTS
-    return Place.PROFILE
+    return Place.USER_DEFAULTS if source in user_defaults else Place.PROFILE
 
 
-def _user_defaults_path() -> str:
-    home = os.environ.get("BUILDOUT_HOME") or os.path.join(
-        os.path.expanduser("~"), ".buildout"
-    )
-    return os.path.join(home, "default.cfg")
-
-
-def of_node(
-    arguments: Sequence[str], config_file: str | None
-) -> dict[Place, dict[str, str]]:
+def of_node(arguments: Sequence[str], config_file: str | None) -> Layers:
     """What can be known before any profile is read.
 
     `arguments` are buildout's own, `config_file` a node's ``slapos.cfg``. Raises
     `InvalidConfiguration`.
     """
-    assignments, user_defaults = _parse_arguments(arguments)
-    defaults = _read_user_defaults() if user_defaults else {}
-    buildout = {**defaults.get("buildout", {}), **assignments.get("buildout", {})}
+    command_line = CommandLine.parse(arguments)
+    defaults, _ = _read_user_defaults(command_line)
+    layers = _own_layers(command_line, defaults)
+    layers[Place.CONFIG_FILE] = read_section(config_file) if config_file else {}
+    return layers
+
+
+def _own_layers(command_line: CommandLine, defaults: Sections) -> Layers:
+    assigned = command_line.assignments
+    buildout = {**defaults.get("buildout", {}), **assigned.get("buildout", {})}
     name = section_name(buildout)
+    own = dict(defaults.get(name, {}))
+    added = assigned.get(name, {})
+    _update(own, added)
+    said = {option.rstrip(" +-") for option in added}
     return {
         Place.USER_DEFAULTS: defaults.get(name, {}),
-        Place.CONFIG_FILE: read_section(config_file) if config_file else {},
-        Place.COMMAND_LINE: assignments.get(name, {}),
+        Place.COMMAND_LINE: {option: own[option] for option in said if option in own},
     }
 
 
-def _read_user_defaults() -> dict[str, dict[str, str]]:
-    path = _user_defaults_path()
-    if not os.path.exists(path):
+# -- the user's defaults
+
+
+def _read_user_defaults(command_line: CommandLine) -> tuple[Sections, set[str]]:
+    """What they say, and the files that say it, by the names that buildout gives them."""
+    files: set[str] = set()
+    if not command_line.user_defaults:
+        return {}, files
+    home = os.path.join(os.path.expanduser("~"), ".buildout")
+    path = os.path.join(os.environ.get("BUILDOUT_HOME", home), "default.cfg")
+    return _read(path, files), files
+
+
+def _read(path: str, files: set[str]) -> Sections:
+    """The sections of a file and of the local ones that it extends."""
+    if path in files or not os.path.exists(path):
         return {}
+    files.add(path)
+    known = getattr(zc.buildout.buildout, "_default_globals", dict)
     try:
         with open(path, encoding="utf-8") as file:
-            sections: dict[str, dict[str, str]] = zc.buildout.configparser.parse(file, path)
-    except (OSError, ValueError, zc.buildout.configparser.Error) as error:
-        raise InvalidConfiguration(f"{path} does not parse: {error}") from None
-    return sections
+            sections: Sections = zc.buildout.configparser.parse(file, path, known)
+    except Exception:
+        # The same file comes next for buildout, which says what is wrong with it.
+        return {}
+    merged: Sections = {}
+    buildout = sections.get("buildout", {})
+    for option in ("extends", "optional-extends"):
+        for other in buildout.pop(option, "").split():
+            if is_remote(other):
+                files.add(other)
+            else:
+                _merge(merged, _read(os.path.join(os.path.dirname(path), other), files))
+    _merge(merged, sections)
+    return merged
 
 
-def _parse_arguments(
-    arguments: Sequence[str],
-) -> tuple[dict[str, dict[str, str]], bool]:
-    """Assignments by section, and whether the user's defaults count, as
-    `zc.buildout.buildout.main` reads its command line."""
-    assignments: dict[str, dict[str, str]] = {}
-    user_defaults = True
-    rest = list(arguments)
-    while rest:
-        word = rest.pop(0)
-        if word.startswith("-"):
-            letters, takes_value, attached = _option_letters(word)
-            user_defaults = user_defaults and "U" not in letters
-            if takes_value and not attached and rest:
-                rest.pop(0)
-        elif "=" in word:
-            target, value = word.split("=", 1)
-            section, colon, option = target.partition(":")
-            if not colon:
-                section, option = "buildout", target
-            assignments.setdefault(section.strip(), {})[option.strip()] = value.strip()
-        else:
-            break
-    return assignments, user_defaults
+def _merge(into: Sections, sections: Sections) -> None:
+    for name, options in sections.items():
+        _update(into.setdefault(name, {}), options)
 
 
-def _option_letters(word: str) -> tuple[str, bool, str]:
-    """The letters of a cluster like ``-NUc``, whether its last one takes a value, and
-    the value where it is attached."""
+def _update(into: dict[str, str], options: Mapping[str, str]) -> None:
+    """Set options, and add to them or take away lines with ``+=`` and ``-=``."""
+    for option, value in sorted(options.items(), key=lambda item: item[0].rstrip(" +-")):
+        name = option.rstrip(" +-")
+        before = into.get(name, "").split("\n")
+        if option.endswith("+"):
+            value = "\n".join([*before, *value.split("\n")])
+        elif option.endswith("-"):
+            value = "\n".join(line for line in before if line not in value.split("\n"))
+        into[name] = value
+
+
+# -- the command line
+
+
+class CommandLine(NamedTuple):
+    """Buildout's arguments as far as they concern us: what they assign, by section, and
+    the `letters` of their options."""
+
+    assignments: Sections
+    letters: str
+
+    @property
+    def user_defaults(self) -> bool:
+        """Whether the user's defaults count."""
+        return "U" not in self.letters
+
+    @property
+    def verbosity(self) -> int:
+        """How many steps more is to be said; fewer, below 0."""
+        return self.letters.count("v") - self.letters.count("q")
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> CommandLine:
+        """Read them as `zc.buildout.buildout.main` does."""
+        assignments: Sections = {}
+        letters = ""
+        rest = list(arguments)
+        while rest:
+            word = rest.pop(0)
+            if word.startswith("-"):
+                cluster, takes_value = _cluster(word)
+                letters += cluster
+                del rest[:takes_value]
+            elif "=" in word:
+                target, value = word.split("=", 1)
+                section, colon, option = target.partition(":")
+                if not colon:
+                    section, option = "buildout", target
+                assignments.setdefault(section.strip(), {})[option.strip()] = value.strip()
+            else:
+                break
+        return cls(assignments, letters)
+
+
+def _cluster(word: str) -> tuple[str, int]:
+    """The letters of a cluster like ``-NUc``, and how many words its value takes."""
+    if word.startswith("--"):
+        return "", 0
     for index, letter in enumerate(word):
         if letter == "c":
-            return word[:index], True, word[index + 1 :]
+            return word[1:index], int(index + 1 == len(word))
         if letter == "t":
-            return word[:index], True, ""
-    return word, False, ""
+            return word[1:index], 1
+    return word[1:], 0

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..errors import Reason
+from ..printable import printable
+from ..urls import redact
+
+_SOURCES = 2
+"""Sources that have a line of their own."""
 
 
 @dataclass
@@ -34,17 +39,17 @@ class Report:
     `hits` by source, `origin` what had to be fetched from origins, `published` what was
     sent afterwards, `misses` why look-ups gave nothing, `refused` why single pairs did
     not count, `unpublished` why something was not sent, `legacy` how many files were
-    believed in the old way.
+    believed in the old way, `off` why the network cache was not used at all.
     """
 
     hits: dict[str, Tally] = field(default_factory=dict)
     origin: Tally = field(default_factory=Tally)
     published: Tally = field(default_factory=Tally)
-    misses: Counter[Reason] = field(default_factory=Counter)
+    misses: Counter[str] = field(default_factory=Counter)
     refused: Counter[Reason] = field(default_factory=Counter)
     unpublished: Counter[str] = field(default_factory=Counter)
     legacy: int = 0
-    lost: float = 0.0
+    off: str = ""
 
     def hit(self, source: str, bytes: int, seconds: float) -> None:
         self.hits.setdefault(source, Tally()).add(bytes, seconds)
@@ -56,18 +61,31 @@ class Report:
 
     def lines(self) -> Iterator[str]:
         """What a person reads at the end of a run: at most ten lines."""
-        sources = sorted(self.hits.items(), key=lambda item: -item[1].files)
-        for source, tally in sources[:3]:
-            yield f"from the network cache {source}: {tally}"
-        if len(sources) > 3:
-            rest = sum(tally.files for _, tally in sources[3:])
-            yield f"from {len(sources) - 3} other network caches: {rest} files"
-        if not sources:
-            yield "from the network cache: nothing"
+        if self.off:
+            yield f"the network cache was off: {self.off}"
+        if self.empty:
+            yield "from the network cache: nothing, for nothing was fetched"
+            return
+        yield from self._taken()
         yield f"from their origin: {self.origin}"
         yield f"published: {self.published}"
         if self.misses:
             yield f"not in the network cache: {_counts(self.misses)}"
+        yield from self._refusals()
+        if self.unpublished:
+            yield f"not published: {_counts(self.unpublished)}"
+
+    def _taken(self) -> Iterator[str]:
+        sources = sorted(self.hits.items(), key=lambda item: -item[1].files)
+        if not sources:
+            yield "from the network cache: nothing"
+        for source, tally in sources[:_SOURCES]:
+            yield f"from the network cache {source}: {tally}"
+        if others := sources[_SOURCES:]:
+            rest = sum(tally.files for _, tally in others)
+            yield f"from {len(others)} other network caches: {rest} files"
+
+    def _refusals(self) -> Iterator[str]:
         if self.refused:
             yield f"entries refused: {_counts(self.refused)}"
         old = self.refused[Reason.WEAK_SIGNATURE]
@@ -78,12 +96,16 @@ class Report:
             )
         elif self.legacy:
             yield f"believed in the old way (signature-legacy = accept): {self.legacy}"
-        if self.unpublished:
-            yield f"not published: {_counts(self.unpublished)}"
 
 
 def _counts(counter: Counter[Reason] | Counter[str]) -> str:
     return ", ".join(f"{number} {what!s}" for what, number in counter.most_common(6))
+
+
+def readable(text: object) -> str:
+    """`text` for a log: without secrets, and with escapes in place of all that a
+    terminal obeys. Some of it comes from a server, or from an entry."""
+    return printable(redact(str(text)))
 
 
 def readable_size(size: int) -> str:

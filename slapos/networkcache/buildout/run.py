@@ -7,39 +7,41 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any
 
 import zc.buildout
 
-from ..config import Config, Place, merge
+from ..config import Config
 from ..digest import Digests, pieces_of
 from ..entry import Kind
 from ..errors import (
     InvalidConfiguration,
     NetworkcacheError,
+    NotBelieved,
     NotFound,
     NotPublished,
     Reason,
     StorageFailure,
 )
-from ..urls import Checksum, distribution_in, redact
+from ..precedence import Place, merge
+from ..urls import Checksum, distribution_in
 from .origin import Fetch
-from .report import Report
+from .report import Report, readable
 
 if TYPE_CHECKING:
     from ..binding import Request
     from ..client import Client, Outcome
     from ..publisher import Publisher
+    from ..seen import Seen
 
 logger = logging.getLogger("slapos.networkcache")
-T = TypeVar("T")
 
 
 class Run:
     """What the hook needs to know of one run.
 
     `layers` are the options of the node's own places. The client is made at the first
-    fetch, not before.
+    fetch, not before. Raises `InvalidConfiguration`; see `configure`.
     """
 
     def __init__(self, layers: Mapping[Place, Mapping[str, str]]):
@@ -47,32 +49,38 @@ class Run:
         self.config = Config()
         self._layers = dict(layers)
         self._client: Client | None = None
+        self._seen: Seen | None = None
         self._publisher: Publisher | None = None
         self._said: set[str] = set()
-        self._broken = False
+        self._broken: InvalidConfiguration | None = None
         self.configure({})
 
     def configure(self, layers: Mapping[Place, Mapping[str, str]]) -> None:
         """Read the options anew, with what more `layers` say.
 
-        A configuration that does not parse turns the cache off and says why; it fails
-        the build only where origins are blocked.
+        A configuration that does not parse turns the cache off and says why. Where it
+        blocks origins, nothing could be fetched: then it raises `InvalidConfiguration`.
         """
         self._layers.update(layers)
         merged = merge(self._layers)
         self.close()
-        self._broken = False
+        self._broken, self.report.off = None, ""
         try:
             self.config = Config.parse(merged.options)
         except InvalidConfiguration as error:
-            if merged.options.get("block-origin", "").strip() == "true":
-                raise zc.buildout.UserError(f"[networkcache] {error}") from None
-            logger.warning("the network cache is off: %s", error)
+            # What is not understood here is rather not taken for "false".
+            if merged.options.get("block-origin", "").strip() not in ("", "false"):
+                raise
             self.config = Config()
+            self._turn_off(error)
         for note in (*merged.notes, *self.config.notes):
-            logger.info(note)
+            self._say(logging.INFO, note)
         for option in self.config.unknown:
-            logger.warning("unknown option of [networkcache]: %s", option)
+            self._say(logging.WARNING, f"unknown option of [networkcache]: {option}")
+
+    def _turn_off(self, error: InvalidConfiguration) -> None:
+        self.report.off = readable(error)
+        self._say(logging.WARNING, f"the network cache is off: {self.report.off}")
 
     @property
     def active(self) -> bool:
@@ -82,59 +90,78 @@ class Run:
 
     def close(self) -> None:
         """Let go of connections; what is needed again is made again."""
-        for part in (self._client, self._publisher):
+        for part in (self._client, self._seen, self._publisher):
             if part is not None:
                 part.close()
-        self._client = self._publisher = None
+        self._client = self._seen = self._publisher = None
 
-    def forgiven(self, what: str, action: Callable[[], T]) -> T | None:
-        """Do what the cache is there for; whatever goes wrong costs a line in the log.
+    def forgiven(self, what: str, action: Callable[[], object]) -> Exception | None:
+        """Do what the cache is there for; what goes wrong costs a line in the log, and
+        is returned.
 
         The one place where a failure of the cache is forgiven.
         """
         try:
-            return action()
+            action()
         except NotFound as error:
-            logger.debug("%s: %s", what, error)
+            logger.debug("%s: %s", what, readable(error))
+            return error
         except NetworkcacheError as error:
-            self._say_once(logging.INFO, what, redact(str(error)))
+            why = readable(error)
+            # What is not published is worth a line each; a source that is left alone is
+            # left alone for hundreds of URLs.
+            key = what if isinstance(error, NotPublished) else why
+            self._say(logging.INFO, f"{what}: {why}", key)
+            return error
         except Exception as error:
-            why = f"{type(error).__name__}: {redact(str(error))}"
-            self._say_once(logging.WARNING, what, why)
+            why = f"{type(error).__name__}: {readable(error)}"
+            self._say(logging.WARNING, f"{what}: {why}", why)
             logger.debug("", exc_info=True)
+            return error
         return None
 
-    def _say_once(self, level: int, what: str, why: str) -> None:
-        """A source that is left alone is left alone for hundreds of URLs."""
-        logger.log(logging.DEBUG if why in self._said else level, "%s: %s", what, why)
-        self._said.add(why)
+    def _say(self, level: int, text: str, key: str | None = None) -> None:
+        """Log it, the first time that `key`, by default the text, has to be said."""
+        key = text if key is None else key
+        logger.log(logging.DEBUG if key in self._said else level, "%s", text)
+        self._said.add(key)
 
     # -- take
 
-    def take(self, request: Request, path: str) -> bool:
-        """Download what `request` asks for to `path`, if the cache has it."""
-        if not self.config.reads or self._broken:
-            return False
-        taken = self.forgiven(
-            f"{_name(request)} is not taken from the network cache",
-            lambda: self._take(request, path),
-        )
-        return taken is True
+    def take(self, request: Request, path: str, *, password: bool = False) -> bool:
+        """Download what `request` asks for to `path`, if the cache has it.
 
-    def _take(self, request: Request, path: str) -> bool:
+        `password` tells that its origin is asked with one. Raises
+        `zc.buildout.UserError` where the cache does not have it and no origin may be
+        asked.
+        """
+        if not (self.config.reads or self.config.block_origin):
+            return False
+        failure = self.forgiven(
+            f"{_name(request)} is not taken from the network cache",
+            lambda: self._take(request, path, password),
+        )
+        if failure is None:
+            return True
+        self.report.misses[_reason_of(failure)] += 1
+        if self.config.block_origin:
+            raise zc.buildout.UserError(
+                f"{_name(request)} is not taken from the network cache"
+                f" ({_reason_of(failure)}: {readable(failure)}), and with block-origin ="
+                " true its origin is not asked"
+            )
+        return False
+
+    def _take(self, request: Request, path: str, password: bool) -> None:
+        if password:
+            raise NotBelieved(Reason.SECRET_URL, "its origin is asked with a password")
         client = self._get_client()
         begin = time.monotonic()
         outcome = client.look_up(request)
         self.report.refused.update(refusal.reason for refusal in outcome.refused)
-        try:
-            source = client.fetch(outcome, path)
-        except NetworkcacheError as error:
-            self.report.misses[getattr(error, "reason", Reason.UNREACHABLE)] += 1
-            raise
-        size = os.path.getsize(path)
-        self.report.hit(str(source), size, time.monotonic() - begin)
+        source = client.fetch(outcome, path)
+        self.report.hit(str(source), os.path.getsize(path), time.monotonic() - begin)
         self._say_taken(outcome, str(source))
-        return True
 
     def _say_taken(self, outcome: Outcome, source: str) -> None:
         legacy = outcome.trusted is not None and outcome.trusted.legacy
@@ -147,18 +174,22 @@ class Run:
         )
 
     def _get_client(self) -> Client:
+        if self._broken is not None:
+            raise self._broken
         if self._client is None:
             try:
                 self._client = self._make_client()
-            except InvalidConfiguration:
-                self._broken = True
+            except InvalidConfiguration as error:
+                self._broken = error
+                self._turn_off(error)
                 raise
             for problem in self._client.certificates.problems:
-                logger.warning(problem)
+                self._say(logging.WARNING, problem)
             if not self._client.certificates.certificates:
-                logger.warning(
+                self._say(
+                    logging.WARNING,
                     "signature-certificate-list holds no certificate that parses: nothing"
-                    " in the network cache is believed"
+                    " in the network cache is believed",
                 )
         return self._client
 
@@ -167,56 +198,46 @@ class Run:
         from ..seen import SeenInMemory, SeenOnDisk, default_path
 
         try:
-            return Client(self.config, seen=SeenOnDisk(default_path()))
+            self._seen = SeenOnDisk(default_path())
         except StorageFailure as error:
-            logger.warning("roll-back is noticed within this run only: %s", error)
-            return Client(self.config, seen=SeenInMemory())
-
-    # -- origin
-
-    def check_origin(self, url: str) -> None:
-        """Raise `zc.buildout.UserError` where no origin may be asked."""
-        if self.config.block_origin:
-            raise zc.buildout.UserError(
-                f"no network cache has {redact(url)}, and block-origin = true: publish it"
-                " from a node that may ask its origin"
+            self._say(
+                logging.WARNING, f"roll-back is noticed within this run only: {error}"
             )
+            self._seen = SeenInMemory()
+        return Client(self.config, seen=self._seen)
 
     # -- give
 
-    def give(self, request: Request, fetch: Fetch, file: IO[bytes]) -> None:
-        """Publish what was just fetched from its origin, if it may be."""
+    def give(self, request: Request, fetch: Fetch, file: IO[bytes] | None) -> None:
+        """Publish what was just fetched from its origin, if it may be; `file` is None
+        where it was not kept for that."""
         self.report.origin.add(fetch.size, fetch.seconds)
-        if not self.config.publishes or self._broken:
+        if file is None or not self.config.publishes or self._broken is not None:
             return
-        self.forgiven(
+        failure = self.forgiven(
             f"{_name(request)} is not published", lambda: self._give(request, fetch, file)
         )
+        if failure is not None:
+            self.report.unpublished[_reason_of(failure)] += 1
 
     def _give(self, request: Request, fetch: Fetch, file: IO[bytes]) -> None:
         begin = time.monotonic()
-        try:
-            published = self._publish(request, fetch, file)
-        except NetworkcacheError as error:
-            what = getattr(error, "reason", None) or getattr(error, "code", "failed")
-            self.report.unpublished[str(what)] += 1
-            raise
-        if published:
+        if self._publish(request, fetch, file):
             self.report.published.add(fetch.size, time.monotonic() - begin)
             logger.info("%s is published", _name(request))
 
     def _publish(self, request: Request, fetch: Fetch, file: IO[bytes]) -> bool:
-        url = request.url or ""
         publisher = self._get_publisher()
-        if hindrance := publisher.hindrance(url):
+        if hindrance := publisher.hindrance(request.url or ""):
             raise hindrance
-        content = Digests.of(pieces_of(file))
-        matched = _matches(request.checksums, file)
         if fetch.credentials:
             raise NotPublished(Reason.SECRET_URL, "it was fetched with a password")
-        if not (matched or fetch.succeeded):
+        matched = _matches(request.checksums, file)
+        if fetch.spoiled or not (matched or fetch.succeeded):
             raise NotPublished(Reason.WRONG_CONTENT, "it is not known to be whole")
         members = _members(request, checked=matched or fetch.secure)
+        file.seek(0)
+        content = Digests.of(pieces_of(file))
         return publisher.publish(request.key, file, content, members).entry_sent
 
     def _get_publisher(self) -> Publisher:
@@ -226,12 +247,19 @@ class Run:
             budget = self._client.budget if self._client is not None else None
             self._publisher = Publisher(self.config, budget=budget)
             for warning in self._publisher.warnings:
-                logger.warning(warning)
+                self._say(logging.WARNING, warning)
         return self._publisher
 
 
 def _name(request: Request) -> str:
-    return redact(request.url or str(request.key))
+    return readable(request.url or request.key)
+
+
+def _reason_of(failure: Exception) -> str:
+    """What a report calls it: a `Reason`, or the `Code` that a server answered."""
+    if isinstance(failure, InvalidConfiguration):
+        return str(Reason.NOT_CONFIGURED)
+    return str(getattr(failure, "reason", None) or getattr(failure, "code", "failed"))
 
 
 def _matches(checksums: Sequence[Checksum], file: IO[bytes]) -> bool:

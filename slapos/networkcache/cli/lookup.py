@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from ..binding import Request
 from ..entry import Entry, Key
 from ..errors import InvalidEntry, NotFound, Reason, SourceFailure
+from ..printable import printable
 from ..urls import is_remote
 from . import DONE, REFUSED, UNKNOWN
 from .configuration import add_config_arguments, make_client, read_config
-from .terminal import printable
 
 if TYPE_CHECKING:
     from ..client import Answer, Client, Outcome, Verdict

@@ -7,19 +7,13 @@ import sys
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from ..printable import printable
+
 if TYPE_CHECKING:
     from ..download import Progress
 
 _DELAY = 1.0
 """Seconds after which a transfer counts as long."""
-
-
-def printable(text: str) -> str:
-    """`text` without anything that a terminal obeys: line ends, control characters and
-    marks that change the direction of writing are shown as escapes."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 def tell(sentence: str) -> None:

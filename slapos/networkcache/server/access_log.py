@@ -20,7 +20,7 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
-from ..protocol import escape
+from ..printable import escape
 
 EVERY = 0.2
 """Seconds between two writes."""

@@ -17,7 +17,8 @@ from ..errors import (
     StorageFull,
     WrongContent,
 )
-from ..protocol import ERROR_HEADER, STATUS, Range, error_body
+from ..protocol import ERROR_HEADER, STATUS, error_body
+from ..ranges import Range
 from ..storage import Content
 
 Headers = Mapping[str, str]

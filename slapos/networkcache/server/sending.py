@@ -8,7 +8,7 @@ from typing import BinaryIO
 from aiohttp import web
 
 from ..digest import PIECE
-from ..protocol import Range
+from ..ranges import Range
 from ..storage import Content
 from .answers import Answer
 from .connection import ClientGone, connection_of

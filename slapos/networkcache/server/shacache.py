@@ -6,7 +6,7 @@ from aiohttp import web
 
 from ..digest import Digest
 from ..errors import Refusal
-from ..protocol import Range, parse_range
+from ..ranges import Range, parse_range
 from ..storage import Content, ContentStore, Writer
 from . import body
 from .answers import OCTETS, Answer, created, etag_matches, refused

@@ -17,7 +17,8 @@ import urllib3.exceptions
 
 from ..digest import PIECE
 from ..errors import Code, NotFound, Reason, Refusal, SourceFailure
-from ..protocol import DIRECTORY_LIMIT, ERROR_HEADER, escape, refusal
+from ..printable import escape
+from ..protocol import DIRECTORY_LIMIT, ERROR_HEADER, refusal
 from .pacing import Breaker, Budget, Limits, Pace
 from .sessions import Session, paced
 
