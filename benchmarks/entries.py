@@ -8,6 +8,7 @@ import time
 from slapos.networkcache.certificates import Signer
 from slapos.networkcache.digest import Digests
 from slapos.networkcache.entry import Entry, Key, Pair
+from slapos.networkcache.protocol import encode_put
 
 from .load import Connection
 from .servers import Server
@@ -33,7 +34,7 @@ def publish(server: Server, url: str, content: bytes, pair: Pair) -> None:
     """Put a content and its pair."""
     for service, method, path, body in (
         (server.cache_url, "POST", "", content),
-        (server.dir_url, "PUT", f"/{Key.for_file(url)}", json.dumps(pair).encode()),
+        (server.dir_url, "PUT", f"/{Key.for_file(url)}", encode_put(pair)),
     ):
         connection = Connection(service)
         status = connection.ask(method, path, body)

@@ -61,7 +61,9 @@ def _options(server: Server, signers: list[Signer]) -> dict[str, str]:
     return {
         "download-cache-url": server.cache_url,
         "download-dir-url": server.dir_url,
-        "signature-certificate-list": "".join(s.self_signed("signer") for s in signers),
+        "signature-certificate-list": "".join(
+            s.self_signed("signer", time.time()) for s in signers
+        ),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from statistics import median
 
@@ -54,7 +55,7 @@ def _options(folder: Path, cache_url: str, dir_url: str) -> str:
             "upload-cache-url": cache_url,
             "upload-dir-url": dir_url,
             "signature-private-key-file": str(key),
-            "signature-certificate-list": signer.self_signed("signer"),
+            "signature-certificate-list": signer.self_signed("signer", time.time()),
         }
     )
 

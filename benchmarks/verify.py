@@ -58,7 +58,9 @@ def _rsa() -> PrivateKey:
 
 
 def _list(signers: list[Signer]) -> str:
-    return "".join(signer.self_signed(f"signer {n}") for n, signer in enumerate(signers))
+    return "".join(
+        signer.self_signed(f"signer {n}", time.time()) for n, signer in enumerate(signers)
+    )
 
 
 def _old(signers: list[Signer]) -> float:

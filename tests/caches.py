@@ -61,7 +61,9 @@ def options_for(*caches: NetworkCache, signers: tuple[Signer, ...] = (ALICE,)) -
     return {
         "download-cache-url-list": "\n".join(c.source.cache_url for c in caches),
         "download-dir-url-list": "\n".join(c.source.dir_url for c in caches),
-        "signature-certificate-list": "".join(s.self_signed("x") for s in signers),
+        "signature-certificate-list": "".join(
+            s.self_signed("x", time.time()) for s in signers
+        ),
     }
 
 

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class Node:
             "upload-cache-url": server.cache_url,
             "upload-dir-url": server.dir_url,
             "signature-private-key-file": str(key),
-            "signature-certificate-list": signer.self_signed("tester"),
+            "signature-certificate-list": signer.self_signed("tester", time.time()),
         }
         return cls(folder, options)
 

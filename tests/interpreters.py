@@ -4,7 +4,8 @@
 
 Of Python 3.10 to 3.13 those that run, but for the one that runs this, each in an
 environment of its own, ``.venv-3.X``, made once. What is not here is named. Tests that
-run other people's programs, or real buildouts, are left to the default Python.
+run other people's programs or real buildouts, or that take long for another reason, are
+left to the default Python.
 """
 
 from __future__ import annotations
@@ -26,6 +27,16 @@ REQUIREMENTS = ("--editable", ".[server]", "hypothesis", "pytest")
 """What the tests import; less than the extra `test`, which has the tools of `make
 check` too."""
 MARKS = "not incumbent and not buildout and not long"
+SLOW = (
+    "cli/test_*",
+    "hook/test_*",
+    "test_packaging.py",
+    "test_readme.py",
+    "test_server_durability.py",
+)
+"""What starts a process, or a whole buildout, for each test: minutes on every Python."""
+KEPT = ("cli/test_cli.py", "hook/test_hook_loading.py", "hook/test_hook_rebuild.py")
+"""Of those, what shows that commands and hook work at all."""
 
 
 def main() -> int:
@@ -110,9 +121,17 @@ def _call(*command: str) -> None:
 # -- the tests
 
 
+def left_out() -> list[Path]:
+    """The files of tests that the other Pythons do not run."""
+    tests = ROOT / "tests"
+    slow = {path for pattern in SLOW for path in tests.glob(pattern)}
+    return sorted(slow - {tests / name for name in KEPT})
+
+
 def run_tests(version: str, folder: Path) -> int:
     """Run the quick tests; what they print is shown where they fail, else its end."""
     command = [str(folder / "bin" / "python"), "-m", "pytest", "-q", "-m", MARKS]
+    command += [f"--ignore={path}" for path in left_out()]
     # Two at once would write the same cache.
     command += ["-p", "no:cacheprovider"]
     done = subprocess.run(

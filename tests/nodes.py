@@ -169,7 +169,7 @@ class Publisher:
         self.key = folder / f"{name}.key"
         self.key.write_bytes(signer.private_pem())
         self.key.chmod(0o600)
-        self.certificate = signer.self_signed(name)
+        self.certificate = signer.self_signed(name, time.time())
 
     def options(self, server) -> str:
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -140,7 +141,7 @@ def test_a_private_key_with_a_passphrase_is_refused() -> None:
 def test_a_signer_and_its_certificate(name: str) -> None:
     signer = Signer.parse((KEYS / f"{name}.key").read_bytes())
     assert signer.fingerprint == certificate(name).fingerprint == fingerprint(name)
-    made = Certificate.parse(signer.self_signed("a name \u00e9"))
+    made = Certificate.parse(signer.self_signed("a name \u00e9", time.time()))
     assert (made, made.name) == (certificate(name), "a name \u00e9")
     assert Signer.parse(signer.private_pem()).fingerprint == signer.fingerprint
     strength = certificate(name).verify(base64.b64decode(signer.sign("x")), b"x")

@@ -67,6 +67,13 @@ def test_the_first_source_with_a_believed_entry_serves(near, far):
     assert asked(far) == []
 
 
+def test_the_reason_for_a_refusal_is_what_the_server_answered(near):
+    near.plan(faults.refuse(Code.FORBIDDEN))
+    outcome = client_for(near).look_up(REQUEST)
+    assert outcome.trusted is None
+    assert outcome.reason is Code.FORBIDDEN
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -284,6 +291,14 @@ def test_a_removed_signer_is_forgotten(near, far, seen):
     both = client_for(far, signers=(ALICE, EVE), seen=seen)
     assert reasons(both)[0] is Reason.ROLLBACK
     assert client_for(far, seen=seen).look_up(REQUEST).trusted
+
+
+def test_of_two_signers_one_can_be_removed(near, seen):
+    fill(near, signer=EVE, created=NOW - 10)
+    fill(near, signer=ALICE, created=NOW - 1000)
+    both = client_for(near, signers=(ALICE, EVE), seen=seen)
+    assert both.look_up(REQUEST).trusted.created == NOW - 10
+    assert client_for(near, signers=(ALICE,), seen=seen).look_up(REQUEST).trusted
 
 
 def test_a_checksum_vouches_for_an_older_entry(near, far, seen):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +43,7 @@ from slapos.networkcache.errors import (
 )
 from slapos.networkcache.publisher import (
     Publisher,
+    Uploader,
     members_of_distribution,
     members_of_file,
 )
@@ -72,10 +75,19 @@ def make_publisher(cache: NetworkCache, tmp_path: Path):
             "upload-cache-url": cache.source.cache_url,
             "upload-dir-url": cache.source.dir_url,
             "signature-private-key-file": str(key),
-            "signature-certificate-list": signer.self_signed("x"),
+            "signature-certificate-list": signer.self_signed("x", time.time()),
             **(options or {}),
         }
         return Publisher(Config.parse(section), **{"clock": lambda: NOW, **how})
+
+    return make
+
+
+@pytest.fixture
+def make_uploader(cache: NetworkCache):
+    def make(cache_url=cache.source.cache_url, dir_url=cache.source.dir_url) -> Uploader:
+        options = {"upload-cache-url": cache_url, "upload-dir-url": dir_url}
+        return Uploader(Config.parse(options))
 
     return make
 
@@ -134,7 +146,7 @@ def test_the_word_of_strangers_makes_nobody_publish_again(cache, make_publisher)
 def test_a_newer_word_of_another_signer_is_answered(cache, make_publisher):
     publish(make_publisher())
     put(cache, pair_of(b"other", signer=BOB, created=NOW + 60))
-    both = ALICE.self_signed("a") + BOB.self_signed("b")
+    both = ALICE.self_signed("a", time.time()) + BOB.self_signed("b", time.time())
     assert publish(make_publisher(options={"signature-certificate-list": both})).entry_sent
 
 
@@ -209,10 +221,10 @@ def test_a_hiccup_is_tried_again_from_the_beginning(cache, make_publisher):
     assert len(pairs(cache)) == 1
 
 
-def test_a_content_is_stored_without_an_entry(cache, make_publisher):
-    publisher = make_publisher()
-    assert publisher.store(io.BytesIO(DATA), CONTENT)
-    assert not publisher.store(io.BytesIO(DATA), CONTENT)
+def test_a_content_is_stored_without_a_key_and_an_entry(cache, make_uploader):
+    uploader = make_uploader()
+    assert uploader.store(io.BytesIO(DATA), CONTENT)
+    assert not uploader.store(io.BytesIO(DATA), CONTENT)
     assert asked(cache) == [HEAD, POST, HEAD]
 
 
@@ -241,6 +253,18 @@ def test_what_came_unchecked_says_so():
     assert "transport" not in members_of_file(URL, checked=True)
 
 
+def test_what_came_unchecked_is_published_again_once_it_is_checked(cache, make_publisher):
+    publisher = make_publisher()
+
+    def published(*, checked: bool) -> bool:
+        members = members_of_file(URL, checked=checked)
+        return publisher.publish(KEY, io.BytesIO(DATA), CONTENT, members).entry_sent
+
+    assert published(checked=False)
+    assert published(checked=True)
+    assert not published(checked=False)
+
+
 def test_an_entry_ends_when_the_signer_says_so(cache, make_publisher):
     publish(make_publisher(options={"entry-expires": "1 h"}, clock=lambda: NOW))
     assert pairs(cache)[0]["expires"] == NOW + 3600
@@ -266,6 +290,15 @@ def test_a_legacy_pair_comes_last_and_begins_with_salt(cache, make_publisher):
     assert not publish(make_publisher(RSA)).entry_sent
     cache.entries.remove(KEY, cache.entries.get([KEY])[KEY][0].pair)
     assert publish(make_publisher(RSA, options)).entry_sent
+
+
+def test_both_pairs_are_of_one_moment(cache, make_publisher):
+    ticks = itertools.count(NOW)
+    options = {"signature-legacy": "publish", "entry-expires": "1 h"}
+    publish(make_publisher(RSA, options, clock=lambda: next(ticks)))
+    legacy, today = pairs(cache)
+    assert legacy["created"] == today["created"]
+    assert legacy["expires"] == today["expires"]
 
 
 def test_a_small_key_only_publishes_in_the_old_way(cache, make_publisher):
@@ -303,7 +336,9 @@ def test_a_secret_url_is_not_published(cache, make_publisher):
 
 @pytest.mark.parametrize("offset", [-1000, 1000, 86400 * 365])
 @pytest.mark.parametrize("batches", [True, False])
-def test_a_wrong_clock_publishes_nothing(cache, make_publisher, offset, batches):
+def test_a_wrong_clock_publishes_nothing(
+    cache, make_publisher, make_uploader, offset, batches
+):
     if not batches:
         no = faults.refuse(Code.BAD_METHOD).answer
         cache.plan(lambda _: faults.clock(offset)(no), "POST /shadir")
@@ -311,7 +346,7 @@ def test_a_wrong_clock_publishes_nothing(cache, make_publisher, offset, batches)
     publisher = make_publisher()
     for attempt in (
         lambda: publish(publisher),
-        lambda: publisher.store(io.BytesIO(DATA), CONTENT),
+        lambda: make_uploader().store(io.BytesIO(DATA), CONTENT),
     ):
         with pytest.raises(NotPublished) as caught:
             attempt()
@@ -342,7 +377,9 @@ def test_a_key_that_others_may_read_is_warned_of(make_publisher, tmp_path):
         assert f"chmod 600 {tmp_path / 'key'}" in warning
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not a key", ALICE.self_signed("x")])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"not a key", ALICE.self_signed("x", time.time())]
+)
 def test_a_key_that_cannot_be_read_is_named(make_publisher, tmp_path, content):
     path = tmp_path / "other"
     if content is not None:
@@ -363,26 +400,23 @@ UPLOAD = r"""
 import re, sys
 from slapos.networkcache.config import Config, Source
 from slapos.networkcache.digest import Digests, pieces_of
-from slapos.networkcache.publisher import Publisher
-cache, dir, key, path = sys.argv[1:]
-publisher = Publisher(Config.parse({
-    "upload-cache-url": cache, "upload-dir-url": dir, "signature-private-key-file": key,
-}))
+from slapos.networkcache.publisher import Uploader
+cache, dir, path = sys.argv[1:]
+uploader = Uploader(Config.parse({"upload-cache-url": cache, "upload-dir-url": dir}))
 with open(path, "rb") as file:
     content = Digests.of(pieces_of(file))
-    assert publisher.store(file, content)
+    assert uploader.store(file, content)
 # Not ru_maxrss, which begins with the memory of the process that started this one.
 print(re.search(r"VmHWM:\s*(\d+) kB", open("/proc/self/status").read())[1])
 """
 
 
 def test_a_large_upload_has_flat_memory(server, tmp_path):
-    key, large = tmp_path / "key", tmp_path / "large"
-    key.write_bytes(ALICE.private_pem())
+    large = tmp_path / "large"
     with large.open("wb") as file:
         file.truncate(300 << 20)
     done = subprocess.run(
-        [sys.executable, "-c", UPLOAD, server.cache_url, server.dir_url, key, large],
+        [sys.executable, "-c", UPLOAD, server.cache_url, server.dir_url, large],
         capture_output=True,
         text=True,
         check=True,
@@ -391,14 +425,13 @@ def test_a_large_upload_has_flat_memory(server, tmp_path):
     assert peak < 96
 
 
-def test_an_upload_without_an_account_is_told_so(make_server, make_publisher, tmp_path):
+def test_an_upload_without_an_account_is_told_so(make_server, make_uploader):
     server = make_server(anonymous=False)
-    options = {"upload-cache-url": server.cache_url, "upload-dir-url": server.dir_url}
-    publisher = make_publisher(options=options)
+    uploader = make_uploader(server.cache_url, server.dir_url)
     large = bytes(20 << 20)
     for data in (DATA, large, large):
         with pytest.raises(Refusal) as caught:
-            publisher.store(io.BytesIO(data), Digests.of([data]))
+            uploader.store(io.BytesIO(data), Digests.of([data]))
         assert caught.value.code is Code.UNAUTHORIZED
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,14 +19,16 @@ from slapos.networkcache.config import (
 from slapos.networkcache.digest import Digest
 from slapos.networkcache.errors import InvalidConfiguration
 from slapos.networkcache.precedence import Place, merge
-from slapos.networkcache.quantities import parse_duration, parse_size
+from slapos.networkcache.quantities import parse_duration, parse_size, readable_size
 
 BROKEN = "-----BEGIN CERTIFICATE-----\n  MIIB8DCCAVmgAwI...\n  -----END CERTIFICATE-----"
 
 
 def published_for_years() -> dict[str, str]:
     """What deployed nodes have in their configuration, but for the names."""
-    certificate = generate("ed25519").self_signed("somebody").replace("\n", "\n  ")
+    certificate = (
+        generate("ed25519").self_signed("somebody", time.time()).replace("\n", "\n  ")
+    )
     return {
         "download-cache-url": "http://download.example.com/",
         "download-binary-dir-url": "http://binary.example.com/dir/",
@@ -357,3 +361,12 @@ def test_anything_else_is_a_value_error(text):
         except ValueError as error:
             said = str(error)
         assert said.startswith("expected a number and one of")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5 << 30, "5.0 GiB"),
+     (5 << 40, "5120.0 GiB")],
+)  # fmt: skip
+def test_sizes_for_people(size, text):
+    assert readable_size(size) == text

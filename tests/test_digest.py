@@ -40,15 +40,12 @@ def test_another_content_of_that_size() -> None:
 def test_what_goes_on_is_refused_at_once() -> None:
     check = Check(HELLO, 5)
     check.update(b"hello")
-    assert check.complete
     with pytest.raises(WrongContent, match="goes on after the 5 bytes"):
         check.update(b"!")
 
 
 def test_without_a_signed_size_a_limit_bounds() -> None:
-    check = Check(HELLO, None, 5)
-    feed(check, b"hello")
-    assert not check.complete
+    feed(Check(HELLO, None, 5), b"hello")
     with pytest.raises(WrongContent, match="goes on after the 4 bytes"):
         feed(Check(HELLO, None, 4), b"hello")
 

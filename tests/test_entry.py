@@ -6,9 +6,12 @@ import json
 
 import pytest
 from golden.case import URL, file, hexmd5
+from golden.signing import fingerprint
 
+from slapos.networkcache import entry as entry_module
 from slapos.networkcache.digest import Digest, Digests
 from slapos.networkcache.entry import (
+    DEPTH_LIMIT,
     KEY_LIMIT,
     PAIR_LIMIT,
     Entry,
@@ -17,7 +20,7 @@ from slapos.networkcache.entry import (
     Pair,
     urlmd5,
 )
-from slapos.networkcache.errors import InvalidEntry, InvalidKey, Reason
+from slapos.networkcache.errors import EntryTooLarge, InvalidEntry, InvalidKey, Reason
 
 HEX = "0123456789abcdef" * 2
 HELLO = Digests.of([b"hel", b"lo"])
@@ -105,6 +108,24 @@ def test_an_entry_is_written_as_the_protocol_says() -> None:
     assert not entry.legacy
 
 
+def test_the_example_is_an_entry() -> None:
+    _, _, example = str(entry_module.__doc__).partition("::\n\n")
+    shown = json.loads(example.partition("\n\n")[0])
+    real = Entry.make(
+        Key.for_file(shown["url"]),
+        HELLO,
+        shown["created"],
+        {"url": shown["url"]},
+        signer=fingerprint("ed25519"),
+    ).members
+    assert list(shown) == list(real)
+    for name, value in shown.items():
+        if isinstance(value, str) and value.endswith("…"):
+            assert str(real[name]).startswith(value[:-1]), name
+        else:
+            assert real[name] == value, name
+
+
 @pytest.mark.parametrize("name", ["format", "key", "sha512", "size", "created", "md5"])
 def test_what_the_content_says_cannot_be_chosen(name: str) -> None:
     with pytest.raises(InvalidEntry, match=f"{name} cannot be chosen"):
@@ -130,6 +151,19 @@ def test_integers_up_to_2_53() -> None:
         Entry.parse(json.dumps(file(x=-(1 << 53) - 1)))
 
 
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a": ', "}")])
+def test_32_levels_of_nesting_the_entry_itself_among_them(
+    opening: str, closing: str
+) -> None:
+    def nested(levels: int) -> str:
+        inner = opening * (levels - 1) + "1" + closing * (levels - 1)
+        return json.dumps(file(x="@")).replace('"@"', inner)
+
+    assert Entry.parse(nested(DEPTH_LIMIT)).size
+    with pytest.raises(InvalidEntry, match="nested deeper than 32 levels"):
+        Entry.parse(nested(DEPTH_LIMIT + 1))
+
+
 def test_unknown_members_are_kept() -> None:
     members = file(x=[1, {"y": None}], z=1.5)
     assert Entry.parse(json.dumps(members)).members == members
@@ -143,9 +177,10 @@ def test_a_format_to_come_is_told_from_a_bad_entry() -> None:
 
 def test_a_pair_of_64_kib_and_one_byte_more() -> None:
     assert Pair.parse(["x" * PAIR_LIMIT, ""]).signature_bytes() == b""
-    assert Pair.parse(["\u00e9" * (PAIR_LIMIT // 2), ""])
+    assert Pair.parse(["\u00e9" * (PAIR_LIMIT // 2), ""]).size == PAIR_LIMIT
+    assert Pair("\u00e9", "AAAA").size == 6
     for text, signature in (("x" * (PAIR_LIMIT - 3), "AAAA"), ("\u00e9" * PAIR_LIMIT, "")):
-        with pytest.raises(InvalidEntry, match="more than the 65536 allowed"):
+        with pytest.raises(EntryTooLarge, match="more than the 65536 allowed"):
             Pair.parse([text, signature])
 
 

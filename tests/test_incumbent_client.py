@@ -44,7 +44,9 @@ def signers() -> dict[str, Signer]:
 @pytest.fixture(scope="module")
 def certificates(signers: dict[str, Signer]) -> str:
     """All our certificates, the RSA one last."""
-    return "".join(signers[k].self_signed(k) for k in ("ed25519", "ecdsa", "rsa"))
+    return "".join(
+        signers[k].self_signed(k, time.time()) for k in ("ed25519", "ecdsa", "rsa")
+    )
 
 
 @pytest.fixture
@@ -292,7 +294,7 @@ def test_signs_with_the_key_we_make_unless_told_otherwise(
     old.upload(content, str(KEY), url=URL)
     ((entry, signature),) = pairs(server, str(KEY))
     pair = Pair(entry, signature)
-    certificate = Certificate.parse(signers["rsa"].self_signed("rsa"))
+    certificate = Certificate.parse(signers["rsa"].self_signed("rsa", time.time()))
     strength = certificate.verify_legacy(pair.signature_bytes(), entry.encode())
     assert strength is not None
     assert strength.name == "LEGACY"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class Node:
         self.key = folder / f"signature-{me}.key"
         self.key.touch(0o600)
         self.key.write_bytes(signers[me].private_pem())
-        self.certificates = "".join(s.self_signed("a signer") for s in signers)
+        self.certificates = "".join(s.self_signed("a signer", time.time()) for s in signers)
 
     def config(self, **options: str) -> Config:
         cache_url = options.pop("cache_url", self.server.cache_url)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from slapos.networkcache.digest import Digest
-from slapos.networkcache.entry import Key, Pair
+from slapos.networkcache.entry import PAIR_LIMIT, Key, Pair
 from slapos.networkcache.errors import Code, InvalidEntry, Refusal
 from slapos.networkcache.printable import escape
 from slapos.networkcache.protocol import (
@@ -23,6 +23,7 @@ from slapos.networkcache.protocol import (
     decode_put,
     directory_url,
     encode_directory,
+    encode_put,
     error_body,
     refusal,
 )
@@ -124,7 +125,9 @@ def test_a_cut_answer_that_is_nested_too_deep_says_so() -> None:
 
 @pytest.mark.parametrize("end", ["", '"', "\\"])
 def test_a_string_without_end_is_looked_through_once(end: str) -> None:
-    body = "[" * 3000 + '"' + '\\"' * ((DIRECTORY_LIMIT - 4000) // 2) + end
+    # How deep is too deep for the parser depends on the version of Python.
+    deep = "[" * 100_000
+    body = deep + '"' + '\\"' * ((DIRECTORY_LIMIT - len(deep) - 10) // 2) + end
     started = time.monotonic()
     assert all(isinstance(each, InvalidEntry) for each in decode_directory(body.encode()))
     # Were it quadratic, it would take hours.
@@ -136,6 +139,17 @@ def test_a_string_without_end_is_looked_through_once(end: str) -> None:
 
 def test_the_body_of_a_put() -> None:
     assert decode_put(b'["b", "AAAA"]') == B
+    odd = Pair(' {"\u00e9" :\t1}\n', "AAAA")
+    assert decode_put(encode_put(odd)) == odd
+
+
+def test_a_pair_too_large_to_be_put() -> None:
+    largest = Pair("x" * PAIR_LIMIT, "")
+    assert decode_put(encode_put(largest)) == largest
+    for signature in ("AAAA", "no base64"):
+        with pytest.raises(Refusal) as caught:
+            decode_put(encode_put(largest._replace(signature=signature)))
+        assert caught.value.code is Code.TOO_LARGE
 
 
 @pytest.mark.parametrize(
@@ -297,6 +311,7 @@ def test_a_refusal_there_and_back(code: Code) -> None:
     sent = Refusal(code, "why")
     came = refusal(STATUS[code], code.value, error_body(sent))
     assert (came.code, str(came), came.status) == (code, "why", STATUS[code])
+    assert came.reason is code
 
 
 @pytest.mark.parametrize(

@@ -33,44 +33,59 @@ def test_nothing_is_known_at_first(seen):
 
 def test_the_newest_is_known(seen):
     for created in (100, 300, 200):
-        seen.remember(ONE, created, ["a"])
+        seen.remember(ONE, created, {"a": created})
     assert seen.newest(ONE, {"a"}) == 300
     assert seen.newest(TWO, {"a"}) is None
 
 
 def test_only_listed_signers_count(seen):
-    seen.remember(ONE, 300, ["a", "b"])
-    seen.remember(ONE, 400, ["c"])
+    seen.remember(ONE, 300, {"a": 300, "b": 300})
+    seen.remember(ONE, 400, {"c": 400})
     assert seen.newest(ONE, {"a", "x"}) == 300
     assert seen.newest(ONE, {"b", "c"}) == 400
     assert seen.newest(ONE, {"x"}) is None
     assert seen.newest(ONE, set()) is None
 
 
+def test_what_stays_of_a_statement_is_as_old_as_those_say_who_are_still_listed(seen):
+    seen.remember(ONE, 2000, {"thief": 2000, "a": 1000})
+    assert seen.newest(ONE, {"thief", "a"}) == 2000
+    assert seen.newest(ONE, {"a"}) == 1000
+
+
+def test_a_statement_is_as_old_as_the_word_that_completes_the_threshold(seen):
+    seen.remember(ONE, 200, {"a": 300, "b": 200, "c": 100})
+    assert seen.newest(ONE, {"a", "b", "c"}, 2) == 200
+    assert seen.newest(ONE, {"a", "c"}, 2) == 100
+    assert seen.newest(ONE, {"a", "c"}, 3) is None
+    seen.remember(ONE, 150, {"a": 400, "b": 150, "c": 150})
+    assert seen.newest(ONE, {"a", "b", "c"}, 2) == 200
+
+
 def test_one_key_of_two_urls_is_two_requests(seen):
     key = Key.for_distribution("a", "1")
     first, second = Request(key, "http://a/a-1.zip"), Request(key, "http://b/a-1.zip")
-    seen.remember(first, 100, ["a"])
+    seen.remember(first, 100, {"a": 100})
     assert seen.newest(second, {"a"}) is None
     assert seen.newest(Request(key), {"a"}) is None
 
 
 def test_any_url_is_remembered(seen):
     strange = Request.for_file("http://example.com/\udcff'\x00é")
-    seen.remember(strange, 2**53, ["a"])
+    seen.remember(strange, 2**53, {"a": 2**53})
     assert seen.newest(strange, {"a"}) == 2**53
 
 
 def test_many_threads_remember(seen):
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: seen.remember(ONE, n, [str(n % 3)]), range(300)))
+        list(pool.map(lambda n: seen.remember(ONE, n, {str(n % 3): n}), range(300)))
     assert seen.newest(ONE, {"0", "1", "2"}) == 299
 
 
 def test_it_outlives_the_process(tmp_path):
     path = tmp_path / "seen"
     first, second = SeenOnDisk(path), SeenOnDisk(path)
-    first.remember(ONE, 100, ["a"])
+    first.remember(ONE, 100, {"a": 100})
     assert second.newest(ONE, {"a"}) == 100
     first.close()
     second.close()
@@ -111,7 +126,7 @@ def test_a_file_in_the_place_of_its_folder_is_named(tmp_path):
 def test_a_fault_later_on_loses_only_what_was_to_be_remembered(tmp_path):
     seen = SeenOnDisk(tmp_path / "seen")
     seen.close()
-    seen.remember(ONE, 100, ["a"])
+    seen.remember(ONE, 100, {"a": 100})
     assert seen.newest(ONE, {"a"}) is None
 
 

@@ -1,4 +1,4 @@
-"""One round trip for many keys: protocol, section 2."""
+"""One round trip for many keys: ``POST`` of a list of them to the directory."""
 
 from __future__ import annotations
 

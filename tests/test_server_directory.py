@@ -117,3 +117,13 @@ def test_answer_stays_below_4_mib(server):
     newest, _ = json.loads(reply.body)[0]
     assert json.loads(newest)["n"] == 15
     assert files(server.root) == [digest]
+
+
+@pytest.mark.parametrize("pair_of", [old, lambda digest, **more: ours("x", digest, **more)])
+def test_an_entry_of_32_levels_is_kept_and_none_of_33(shared_server, content, pair_of):
+    def nested(levels):
+        return json.loads("[" * levels + "]" * levels)
+
+    assert put(shared_server, "x", pair_of(content, x=nested(31))).status == 201
+    reply = put(shared_server, "x", pair_of(content, x=nested(32)))
+    assert (reply.status, reply.code) == (400, "bad-entry")

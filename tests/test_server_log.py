@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import re
+import select
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 
+import pytest
 from wire import TIMEOUT, ask, dial, post, read_all
+
+from slapos.networkcache.server import access_log
+from slapos.networkcache.server.access_log import AccessLog, Line
+from slapos.networkcache.testing.running import in_threads
 
 
 def test_every_request_has_its_line(server):
@@ -82,3 +92,111 @@ def test_our_own_faults_are_told_to_us_and_not_to_the_client(server):
     assert "Traceback" in server.errors.read_text()
     assert server.requests(2)[-1]["error"] == "internal"
     assert post(server, b"next")
+
+
+# -- the log by itself, written to a pipe
+
+
+@pytest.fixture
+def pipe():
+    reader, writer = os.pipe()
+    with open(reader, "rb") as taken:
+        yield taken, writer
+
+
+def line(path):
+    return Line("127.0.0.1", "GET", path, 200, None, False, 0, 0, 0.001, "me/1.0")
+
+
+def lost(said):
+    """How many lines standard error says are lost."""
+    counts = re.findall(r"^(\d+) lines of the access log are lost$", said, re.MULTILINE)
+    return sum(map(int, counts))
+
+
+def fill(log, taken):
+    """Add more than a pipe holds, and wait for the write that hangs on it; how many."""
+    for number in range(1000):
+        log.add(line(f"/first/{number}"))
+    assert select.select([taken], [], [], TIMEOUT)[0]
+    return 1000
+
+
+def test_every_line_of_many_threads_is_written_or_counted(pipe, capfd, monkeypatch):
+    taken, writer = pipe
+    monkeypatch.setattr(access_log, "EVERY", 0)
+    monkeypatch.setattr(access_log, "LIMIT", 300)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    log = AccessLog(writer)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(taken.readlines)
+        try:
+            in_threads(
+                8, lambda n: [log.add(line(f"/{n}/{place}")) for place in range(2000)]
+            )
+        finally:
+            sys.setswitchinterval(before)
+            log.close()
+            os.close(writer)
+        written = [json.loads(text)["path"] for text in reading.result(TIMEOUT)]
+    assert len(set(written)) == len(written) > 0
+    assert len(written) + lost(capfd.readouterr().err) == 16_000
+
+
+def test_what_comes_during_the_last_write_is_written(pipe):
+    taken, writer = pipe
+    log = AccessLog(writer)
+    fill(log, taken)
+    log.add(line("/last"))
+    with ThreadPoolExecutor(2) as pool:
+        closing = pool.submit(log.close)
+        with pytest.raises(FutureTimeout):  # it waits for the write, which hangs
+            closing.result(0.3)
+        reading = pool.submit(taken.readlines)
+        closing.result(TIMEOUT)
+        os.close(writer)
+        written = reading.result(TIMEOUT)
+    assert len(written) == 1001
+    assert json.loads(written[-1])["path"] == "/last"
+
+
+def test_what_nobody_reads_is_counted(pipe, capfd, monkeypatch):
+    taken, writer = pipe
+    monkeypatch.setattr(access_log, "PATIENCE", 0.1)
+    log = AccessLog(writer)
+    count = fill(log, taken)
+    log.add(line("/last"))
+    log.close()
+    assert lost(capfd.readouterr().err) == count + 1
+    taken.close()  # lets go of the thread
+    os.close(writer)
+
+
+def test_what_was_written_before_a_fault_is_not_counted(pipe, capfd):
+    taken, writer = pipe
+    log = AccessLog(writer)
+    count = fill(log, taken)
+    written = 0
+    while written < 10:
+        written += taken.readline().endswith(b"\n")
+    taken.close()
+    log.close()
+    os.close(writer)
+    said = capfd.readouterr().err
+    assert "cannot be written" in said
+    assert 0 < lost(said) < count
+
+
+def test_standard_error_that_nobody_reads_does_not_keep_the_server(tmp_path):
+    program = (
+        "from slapos.networkcache.server import access_log as a\n"
+        "a.PATIENCE = 0.1\n"
+        "log = a.AccessLog(2)\n"
+        "for n in range(1000):\n"
+        "    log.add(a.Line('', 'GET', f'/{n}', 200, None, False, 0, 0, 0, ''))\n"
+        "log.close()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE)
+    with process.stderr:
+        assert process.wait(TIMEOUT) == 0

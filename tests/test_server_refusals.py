@@ -6,9 +6,13 @@ import re
 import socket
 
 import pytest
-from wire import ask, dial, files, head, read_all, read_head, say
+from wire import ask, dial, files, head, old, pairs, post, put, read_all, read_head, say
 
+from slapos.networkcache import errors
 from slapos.networkcache.digest import Digest
+from slapos.networkcache.server.answers import refusal_of
+from slapos.networkcache.storage.layers import ReadOnlyContents, ReadOnlyEntries
+from slapos.networkcache.testing import NetworkCache
 
 
 def refused_at_once(server, method, target, length, *lines):
@@ -137,5 +141,45 @@ def test_malformed_http(shared_server, data):
         sock.shutdown(socket.SHUT_WR)
         answer = read_all(sock)
     assert re.match(rb"HTTP/\d\.\d 400 ", answer)
-    assert b"Networkcache-Error: bad-request" in answer
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"Networkcache-Error: bad-request" in head
+    assert body == b""
     assert b"Traceback" not in shared_server.errors.read_bytes()
+
+
+def test_stores_that_are_only_read():
+    cache = NetworkCache()
+    with cache:
+        digest = post(cache, b"content")
+        put(cache, "x", old(digest))
+    only_read = NetworkCache()
+    only_read.contents = ReadOnlyContents(cache.contents)
+    only_read.entries = ReadOnlyEntries(cache.entries)
+    with only_read:
+        assert ask(only_read, "GET", f"/shacache/{digest}").body == b"content"
+        assert pairs(only_read, "x") == [old(digest)]
+        upload = ask(only_read, "POST", "/shacache", b"more")
+        entry = put(only_read, "x", old(digest, n=2))
+    for reply in (upload, entry):
+        assert (reply.status, reply.code) == (403, "read-only")
+        assert b"only read" in reply.body
+
+
+def below(kind):
+    """Every kind of an error, itself excepted, that our own code knows."""
+    for one in kind.__subclasses__():
+        if one.__module__ == errors.__name__:
+            yield from [one, *below(one)]
+
+
+STORES_RAISE = [errors.NotFound, errors.WrongContent, *below(errors.StorageFailure)]
+
+
+@pytest.mark.parametrize("kind", STORES_RAISE)
+def test_what_a_store_raises_has_its_code(kind):
+    assert refusal_of(kind("why")).code != errors.Code.INTERNAL
+    assert str(refusal_of(kind("why"))) == "why"
+
+
+def test_a_store_that_fails_in_another_way_is_our_own_fault():
+    assert refusal_of(errors.StorageFailure("/srv/secret: I/O error")) is None

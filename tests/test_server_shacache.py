@@ -1,4 +1,4 @@
-"""Contents on the wire: protocol, section 1, SHACACHE."""
+"""Contents on the wire: uploads are named by their digest, reads may ask for a range."""
 
 from __future__ import annotations
 

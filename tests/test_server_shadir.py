@@ -1,4 +1,4 @@
-"""Entries on the wire: protocol, section 1, SHADIR."""
+"""Entries on the wire: ``PUT`` adds a pair to a key, ``GET`` shows the latest first."""
 
 from __future__ import annotations
 
@@ -197,6 +197,7 @@ BAD_PAIRS = {
     "half a surrogate pair": b'["{\\"sha512\\": \\"'
     + ABSENT.encode()
     + b'\\", \\"x\\": \\"\\ud800\\"}", ""]',
+    "half a surrogate pair in the entry": entry(x="\ud800"),
     "entry not JSON": entry("{"),
     "entry empty": entry(""),
     "entry a list": entry("[1, 2]"),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from wire import TIMEOUT, ask, head, old, pairs, post, put, read_all
+from wire import TIMEOUT, ask, files, head, old, pairs, post, put, read_all
+
+from slapos.networkcache.cli import server as command_module
+from slapos.networkcache.server.options import Options
+from slapos.networkcache.server.run import CannotListen, run
 
 
 def command(*arguments, code=None):
@@ -66,6 +72,8 @@ def test_root_that_cannot_be_written(tmp_path):
 def test_port_in_use(server, tmp_path):
     done = command("server", "run", "--root", tmp_path / "other", "--port", server.port)
     says(done, 1, server.port, "in use")
+    with pytest.raises(CannotListen):
+        run(Options(tmp_path / "other", port=server.port))
 
 
 def test_root_in_use(server):
@@ -106,3 +114,20 @@ def test_what_was_put_is_there_after_a_restart(server):
     server.start()
     assert ask(server, "GET", f"/shacache/{digest}").body == b"content"
     assert pairs(server, "key") == [old(digest)]
+
+
+def test_defaults_are_those_of_the_options():
+    parser = argparse.ArgumentParser()
+    command_module.add_arguments(parser)
+    arguments = parser.parse_args(["run", "--root", "folder"])
+    assert command_module.options_of(arguments) == Options(Path("folder"))
+    shown = " ".join(command("server", "run", "--help").stdout.split())
+    for default in ("(127.0.0.1)", "(8080)", "(1)", "(16 GiB)", "(60 s)"):
+        assert default in shown
+
+
+def test_root_is_a_folder_whatever_its_name(make_server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    server = make_server(root=Path("memory:"))
+    digest = post(server, b"content")
+    assert files(tmp_path / "memory:") == [digest]

@@ -55,6 +55,9 @@ DEAD = {
     ),
 }
 
+HANGS = 60.0
+"""Seconds after which what is waited for will never come."""
+
 
 @pytest.fixture
 def cache() -> Iterator[NetworkCache]:
@@ -84,14 +87,13 @@ class Clock:
 def test_a_dead_source_costs_a_run_no_more_than_the_budget(cache, way):
     cache.plan(DEAD[way])
     client = client_for(cache, options={"cache-time-budget": "2 s"})
-    begun = time.monotonic()
     failures = [
         client.look_up(Request.for_file(f"{URL}?{number}")).answers[0].failure
         for number in range(300)
     ]
-    assert time.monotonic() - begun < 4
-    assert client.budget.left >= 0
-    assert failures[-1].reason is Reason.LEFT_ALONE
+    reasons = [failure.reason for failure in failures]
+    assert Reason.LEFT_ALONE not in reasons[:1]
+    assert set(reasons[3:]) == {Reason.LEFT_ALONE}
     assert len(cache.requests) <= 3
 
 
@@ -101,14 +103,13 @@ def test_a_dead_target_costs_uploads_no_more_than_the_budget(cache, way, tmp_pat
     transport = Transport(cache.source, Budget(2))
     path = tmp_path / "content"
     path.write_bytes(DATA)
-    reasons = set()
-    begun = time.monotonic()
+    reasons = []
     for _ in range(300):
         with pytest.raises(SourceFailure) as caught, path.open("rb") as file:
             transport.store(Digest.of(DATA), len(DATA), lambda file=file: file)
-        reasons.add(caught.value.reason)
-    assert time.monotonic() - begun < 4
-    assert Reason.LEFT_ALONE in reasons
+        reasons.append(caught.value.reason)
+    assert Reason.LEFT_ALONE not in reasons[:1]
+    assert set(reasons[3:]) == {Reason.LEFT_ALONE}
     assert len(cache.requests) <= 3
 
 
@@ -122,14 +123,14 @@ def test_a_dead_source_leaves_the_budget_to_the_others(cache, other, way, tmp_pa
             folder = tmp_path / str(number)
             folder.mkdir()
             assert fetched(client, folder) == DATA
-    assert client.budget.left > 0.4
+    assert client.budget.left > 0
+    assert len(asked(cache)) <= 3
     assert len(asked(other)) == 5  # the contents are asked of the third one at once
 
 
 def test_many_threads_lose_no_more_than_one(cache):
     cache.plan(faults.silent)
     client = client_for(cache, options={"cache-time-budget": "1 s"})
-    begun = time.monotonic()
     threads = [
         threading.Thread(target=client.look_up, args=(REQUEST,), daemon=True)
         for _ in range(8)
@@ -137,8 +138,9 @@ def test_many_threads_lose_no_more_than_one(cache):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
-    assert time.monotonic() - begun < 3
+        thread.join(HANGS)
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(asked(cache)) <= 8  # nobody asks twice
     assert client.budget.left == 0
 
 
@@ -149,7 +151,7 @@ def test_a_source_that_refuses_late_is_charged(cache):
     transport = Transport(cache.source, budget)
     with pytest.raises(NetworkcacheError):
         transport.look_up(REQUEST.key)
-    assert 8 < budget.left < 9.8
+    assert budget.left < budget.seconds
 
 
 def test_answers_and_moving_transfers_are_free(cache, tmp_path):
@@ -169,7 +171,7 @@ def test_a_source_that_came_back_is_asked_again(cache, monkeypatch):
     while client.look_up(REQUEST).answers[0].failure.reason is not Reason.LEFT_ALONE:
         pass
     cache.heal()
-    end = time.monotonic() + 10
+    end = time.monotonic() + HANGS
     while client.look_up(REQUEST).trusted is None:
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -496,6 +498,8 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture
 def secure(authority: Authority) -> Iterator[NetworkCache]:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    # As private authorities in the field are: not for the strict checks of Python 3.13.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.load_cert_chain(authority.certificate("server"))
     context.load_verify_locations(authority.path)
     context.verify_mode = ssl.CERT_OPTIONAL
@@ -628,7 +632,7 @@ def test_nothing_is_left_open(cache, tmp_path):
     client = client_for(cache, signers=(ALICE,))
     fetched(client, tmp_path)
     client.close()
-    end = time.monotonic() + 10
+    end = time.monotonic() + HANGS
     while len(os.listdir("/proc/self/fd")) > before:
         assert time.monotonic() < end
         time.sleep(0.02)

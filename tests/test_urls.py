@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from zc.buildout._package_index import distros_for_url
 
@@ -15,10 +17,15 @@ from slapos.networkcache.urls import (
     has_secret,
     is_remote,
     normalise,
+    normalised_name,
     redact,
+    safe_name,
     split,
     without_fragment,
 )
+
+THIS = f"cp{sys.version_info.major}{sys.version_info.minor}"
+"""The tag of this Python: buildout passes by the wheels of others."""
 
 
 @pytest.mark.parametrize(
@@ -120,10 +127,10 @@ def test_checksum_in(fragment: str, checksum: Checksum | None) -> None:
 FILES = [
     "zc.buildout-3.0.1-py2.py3-none-any.whl",
     "zc_buildout-6.0.1-py3-none-any.whl",
-    "foo-1.0-1-cp311-cp311-manylinux_2_17_x86_64.whl",
+    f"foo-1.0-1-{THIS}-{THIS}-manylinux_2_17_x86_64.whl",
     "slapos.cookbook-1.0.300-py3.11.egg",
     "foo_bar-1.0_1-py3.11-linux-x86_64.egg",
-    "torch-2.0.0+cu118-cp311-cp311-linux_x86_64.whl",
+    f"torch-2.0.0+cu118-{THIS}-{THIS}-linux_x86_64.whl",
     "pytz-2023.3.post1-py2.py3-none-any.whl",
     "lxml-4.9.3.tar.gz",
     "zope.interface-5.5.2.tar.gz",
@@ -157,6 +164,20 @@ def test_a_distribution_is_named_as_buildout_names_it(file: str) -> None:
     assert named.basename == file
     names = {(found.project_name, found.version) for found in distros_for_url(url)}
     assert names == {(named.name, named.version)}
+
+
+@pytest.mark.parametrize(
+    ("project", "safe", "normalised"),
+    [
+        ("zc.buildout", "zc.buildout", "zc-buildout"),
+        ("Foo__Bar-.baz", "Foo-Bar-.baz", "foo-bar-baz"),
+        ("a b", "a-b", "a b"),
+    ],
+)
+def test_the_two_ways_to_write_the_name_of_a_project(
+    project: str, safe: str, normalised: str
+) -> None:
+    assert (safe_name(project), normalised_name(project)) == (safe, normalised)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from nodes import Node
 from processes import Failed
 
 from slapos.networkcache.binding import Request
-from slapos.networkcache.buildout.report import readable_size
+from slapos.networkcache.quantities import readable_size
 from slapos.networkcache.urls import basename
 
 

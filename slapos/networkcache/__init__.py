@@ -10,10 +10,12 @@ The map, from the rules to those who ask for them:
 
 ========================  ==========================================================
 `errors`                  every error, and the closed lists of reasons and codes
-`digest`, `entry`         the name of a content; the signed record, its exact bytes
+`digest`, `key`           the name of a content; what an entry is put under
+`entry`                   the signed record, its exact bytes
 `urls`                    normalised URLs, prefixes, secrets
 `certificates`            signing keys and certificates
-`binding`, `trust`        what an entry is about; who is believed
+`binding`                 what an entry is about
+`trust`, `weighing`       who is believed; what many words together are worth
 `protocol`, `ranges`      the wire, shared by both ends; a part of a content
 `config`                  every option of ``[networkcache]``
 `precedence`              which of several places an option is taken from
@@ -25,7 +27,8 @@ The map, from the rules to those who ask for them:
 `transport`               the only door to the network, on the client side
 `storage`                 contents and entries at rest
 ------------------------  ----------------------------------------------------------
-`client`, `download`      look up, and fetch
+`client`, `outcome`       look up, and all that was learned
+`download`                fetch
 `publisher`               sign, and send
 `server`                  the web application, and the processes that run it
 ------------------------  ----------------------------------------------------------
@@ -53,13 +56,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .binding import Request
-    from .client import Client, Outcome
+    from .client import Client
     from .config import Config, Source
     from .digest import Digest, Digests
-    from .entry import Entry, Key, Pair
+    from .entry import Entry, Pair
     from .errors import NetworkcacheError, Reason
+    from .key import Key
+    from .outcome import Outcome
     from .publisher import Publisher
-    from .trust import Policy, TrustedEntry
+    from .trust import Policy
+    from .weighing import TrustedEntry
 
 _HOME = {
     "Client": "client",
@@ -67,16 +73,16 @@ _HOME = {
     "Digest": "digest",
     "Digests": "digest",
     "Entry": "entry",
-    "Key": "entry",
+    "Key": "key",
     "NetworkcacheError": "errors",
-    "Outcome": "client",
+    "Outcome": "outcome",
     "Pair": "entry",
     "Policy": "trust",
     "Publisher": "publisher",
     "Reason": "errors",
     "Request": "binding",
     "Source": "config",
-    "TrustedEntry": "trust",
+    "TrustedEntry": "weighing",
 }
 
 __all__ = [

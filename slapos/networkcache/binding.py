@@ -14,7 +14,14 @@ from hashlib import md5
 
 from .entry import Entry, Key, Kind, urlmd5
 from .errors import InvalidKey, NotBelieved, Reason
-from .urls import Checksum, basename, checksum_in, distribution_in, without_fragment
+from .urls import (
+    Checksum,
+    basename,
+    checksum_in,
+    distribution_in,
+    normalised_name,
+    without_fragment,
+)
 
 
 @dataclass(frozen=True)
@@ -169,13 +176,12 @@ def _page(entry: Entry, request: Request) -> None:
 
 
 _PROJECT = re.compile(r"\s*([A-Za-z0-9._-]*)")
-_SEPARATORS = re.compile(r"[-_.]+")
 
 
 def _project(requirement: str) -> str:
-    """The normalised name of the project in a requirement (PEP 503)."""
+    """The normalised name of the project in a requirement."""
     match = _PROJECT.match(requirement)
-    return _SEPARATORS.sub("-", match[1]).lower() if match else ""
+    return normalised_name(match[1]) if match else ""
 
 
 def _release(entry: Entry, request: Request) -> None:

@@ -277,10 +277,11 @@ class Signer:
             serialization.NoEncryption(),
         )
 
-    def self_signed(self, common_name: str, now: datetime | None = None) -> str:
-        """The public key as a self-signed certificate in PEM, good for 100 years: what
-        others put into their ``signature-certificate-list``."""
-        now = now or datetime.now(timezone.utc)
+    def self_signed(self, common_name: str, now: float) -> str:
+        """The public key as a self-signed certificate in PEM, good for 100 years from
+        the POSIX time `now`: what others put into their ``signature-certificate-list``.
+        """
+        begin = datetime.fromtimestamp(now, timezone.utc)
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
         digest = (
             None if isinstance(self._key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
@@ -291,8 +292,8 @@ class Signer:
             .issuer_name(name)
             .public_key(self._key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now)
-            .not_valid_after(now + timedelta(days=36500))
+            .not_valid_before(begin)
+            .not_valid_after(begin + timedelta(days=36500))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .sign(self._key, digest)
         )

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from .binding import Request
 from .certificates import CertificateList
 from .config import Config, Source
-from .digest import PIECE, Digest
+from .digest import PIECE
 from .download import Partial, Progress
 from .entry import Pair
 from .errors import (
@@ -29,81 +29,28 @@ from .errors import (
     SourceFailure,
     WrongContent,
 )
-from .seen import Seen, SeenInMemory
+from .outcome import Answer, Outcome, Verdict, most_telling, vouchings
+from .seen import Seen, SeenInMemory, open_seen
 from .transport import Budget, Limits, Transport
-from .trust import Policy, TrustedEntry, Vouching, Weighed
-from .urls import has_secret, redact
+from .trust import Policy, TrustedEntry, Weighed
+from .urls import has_secret
 
 logger = logging.getLogger("slapos.networkcache")
 
+Failed = Callable[[Source, NetworkcacheError], None]
+"""Told a source that did not give a content, and why."""
+
 _CUTS = 20
 """How often a content may be cut at one source without a mebibyte in between."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one pair: the `vouching` it gave, or why it does not count."""
-
-    pair: Pair | None
-    vouching: Vouching | None = None
-    refusal: NotBelieved | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one source said of a request; `failure` where it said nothing."""
-
-    source: Source
-    verdicts: Sequence[Verdict] = ()
-    failure: NotFound | Refusal | SourceFailure | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """All that a look-up learned.
-
-    `trusted` is what may be fetched, if anything; else `refusal` says why there is
-    nothing. `answers` holds what each source said, in the order they were asked, and
-    `weighed` all that is believed of it.
-    """
-
-    request: Request
-    answers: Sequence[Answer] = ()
-    trusted: TrustedEntry | None = None
-    refusal: NetworkcacheError = field(default_factory=lambda: NotFound("nobody has it"))
-    weighed: Weighed = field(default_factory=Weighed)
-
-    @property
-    def reason(self) -> Reason | None:
-        """Why nothing may be fetched; None where something may."""
-        if self.trusted is not None:
-            return None
-        return getattr(self.refusal, "reason", Reason.UNREACHABLE)
-
-    @property
-    def refused(self) -> list[NotBelieved]:
-        """Why each pair that does not count does not."""
-        return [
-            verdict.refusal
-            for answer in self.answers
-            for verdict in answer.verdicts
-            if verdict.refusal is not None
-        ]
-
-    def nearest_with(self, digest: Digest) -> int:
-        """The place of the nearest source that named that content."""
-        for place, answer in enumerate(self.answers):
-            if any(v.entry.sha512 == digest for v in _vouchings([answer])):
-                return place
-        return 0
 
 
 class Client:
     """Looks up and fetches, for one run.
 
     `config` says where and whom to believe; `sources` other sources than those of the
-    download cache. `seen` remembers against roll-back, `clock` gives the POSIX time,
-    `limits` bounds each attempt. Safe to use from several threads.
+    download cache. `seen` remembers against roll-back, and is closed with the client;
+    `clock` gives the POSIX time, `limits` bounds each attempt. Safe to use from several
+    threads.
     """
 
     def __init__(
@@ -143,6 +90,7 @@ class Client:
     def close(self) -> None:
         for transport in self._transports:
             transport.close()
+        self._seen.close()
 
     # -- look up
 
@@ -155,26 +103,29 @@ class Client:
             return Outcome(request, refusal=hindrance)
         answers: list[Answer] = []
         weighed = Weighed()
-        newest = self._seen.newest(request, self._listed)
+        newest = self._seen.newest(request, self._listed, self.policy.threshold)
         for transport in self._transports:
             answers.append(self._ask(transport, request))
-            weighed = self.policy.weigh(_vouchings(answers), request, newest)
+            weighed = self.policy.weigh(vouchings(answers), request, newest)
             if weighed.believed and not ask_all:
                 break
         try:
-            trusted = weighed.best
+            trusted = weighed.best()
         except NotBelieved as refusal:
             return Outcome(request, answers, None, refusal, weighed)
         except NotFound:
-            telling = _most_telling(answers) or NotFound("no source has an entry for it")
+            telling = most_telling(answers) or NotFound("no source has an entry for it")
             return Outcome(request, answers, None, telling, weighed)
         self._remember(request, trusted)
         return Outcome(request, answers, trusted, weighed=weighed)
 
     def _remember(self, request: Request, trusted: TrustedEntry) -> None:
         if trusted.created is not None:
-            signers = [certificate.fingerprint for certificate in trusted.signers]
-            self._seen.remember(request, trusted.created, signers)
+            words = {
+                vouching.certificate.fingerprint: vouching.entry.created or 0
+                for vouching in trusted.vouchings
+            }
+            self._seen.remember(request, trusted.created, words)
 
     def _hindrance(self, request: Request) -> NotBelieved | None:
         """Why nobody is asked at all."""
@@ -220,7 +171,18 @@ class Client:
         try:
             return Verdict(pair, self.policy.examine(pair, request, self._clock()))
         except NotBelieved as refusal:
-            return Verdict(pair, refusal=refusal)
+            return Verdict(pair, None, refusal, self._lacks_legacy(pair, request, refusal))
+
+    def _lacks_legacy(self, pair: Pair, request: Request, refusal: NotBelieved) -> bool:
+        """Whether a pair that is refused would count with ``signature-legacy = accept``."""
+        if refusal.reason not in (Reason.WEAK_SIGNATURE, Reason.UNKNOWN_FORMAT):
+            return False
+        lenient = replace(self.policy, accept_legacy=True)
+        try:
+            lenient.examine(pair, request, self._clock())
+        except NotBelieved:
+            return False
+        return True
 
     # -- fetch
 
@@ -229,11 +191,13 @@ class Client:
         outcome: Outcome,
         path: str,
         progress: Progress | None = None,
+        failed: Failed | None = None,
     ) -> Source:
         """Download what `outcome` trusts to `path`, and say which source it came from.
 
         The nearest source that named the content is asked first, then the others.
-        Nothing stands at `path` before it is right. Raises `NotBelieved` (a checksum of
+        Nothing stands at `path` before it is right; `failed` is told of each source that
+        did not give it. Raises `NotBelieved` (a checksum of
         the request does not match), `NotFound` where nobody has it, else what the last
         source gave that may: `WrongContent`, `Refusal` or `SourceFailure`. `OSError`
         where `path` cannot be written.
@@ -246,6 +210,7 @@ class Client:
             outcome.request,
             progress,
             outcome.nearest_with(outcome.trusted.digest),
+            failed,
         )
 
     def fetch_trusted(
@@ -255,6 +220,7 @@ class Client:
         request: Request | None = None,
         progress: Progress | None = None,
         first: int = 0,
+        failed: Failed | None = None,
     ) -> Source:
         """The same for what is trusted without a look-up; `first` is the place of the
         source that is asked first."""
@@ -267,18 +233,32 @@ class Client:
                     _download(transport, trusted, partial)
                 except (NotFound, Refusal, SourceFailure, WrongContent) as error:
                     failure = failure if isinstance(error, NotFound) else error
-                    logger.debug("%s: %s", transport, redact(str(error)))
+                    if failed is not None:
+                        failed(transport.source, error)
                     continue
                 partial.commit()
                 return transport.source
         raise failure
 
 
-def _vouchings(answers: Sequence[Answer]) -> Iterator[Vouching]:
-    for answer in answers:
-        for verdict in answer.verdicts:
-            if verdict.vouching is not None:
-                yield verdict.vouching
+def open_client(
+    config: Config, *, remembers: bool = True, budget: Budget | None = None
+) -> tuple[Client, list[str]]:
+    """A client with the user's memory against roll-back, and what hinders it, in
+    sentences for its user.
+
+    Without `remembers`, what was believed in other runs does not count. Raises
+    `InvalidConfiguration` where the TLS files cannot be used.
+    """
+    seen, warnings = open_seen() if remembers else (SeenInMemory(), [])
+    client = Client(config, seen=seen, budget=budget)
+    warnings += client.certificates.problems
+    if not client.certificates.certificates:
+        warnings.append(
+            "signature-certificate-list holds no certificate that parses: nothing in the"
+            " network cache is believed"
+        )
+    return client, warnings
 
 
 def _download(transport: Transport, trusted: TrustedEntry, partial: Partial) -> None:
@@ -306,16 +286,3 @@ def _download(transport: Transport, trusted: TrustedEntry, partial: Partial) -> 
                 raise
             anew = True
     raise SourceFailure(Reason.UNREACHABLE, "the transfer was cut again and again")
-
-
-def _most_telling(answers: Sequence[Answer]) -> NetworkcacheError | None:
-    """Of all that kept a look-up from success, what says most: a pair that does not
-    count before a source that did not answer, and both before "not found"."""
-    for answer in answers:
-        for verdict in answer.verdicts:
-            if verdict.refusal is not None:
-                return verdict.refusal
-    for answer in answers:
-        if answer.failure is not None and not isinstance(answer.failure, NotFound):
-            return answer.failure
-    return None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from .errors import InvalidDigest, WrongContent
+from .urls import Checksum
 
 PIECE = 1 << 20
 """Bytes read at a time where nothing else is said: large enough that SHA-512 and
@@ -120,11 +121,6 @@ class Check:
             )
         self._hash.update(piece)
 
-    @property
-    def complete(self) -> bool:
-        """Whether as many bytes as signed have come; False where no size is known."""
-        return self.size is not None and self.count == self.size
-
     def finish(self) -> None:
         """Say that no more bytes come; raises `WrongContent` if they are not right."""
         if self.size is not None and self.count != self.size:
@@ -137,6 +133,40 @@ class Check:
                 f"the {self.count} bytes received do not have the digest"
                 f" {self.digest.hex[:16]}…"
             )
+
+
+class ChecksumCheck:
+    """The question "do the bytes have these checksums?", asked while they go by."""
+
+    def __init__(self, checksums: Iterable[Checksum]):
+        # Whoever names a checksum chooses its algorithm, MD5 included: nothing is
+        # believed for it alone, so a system that keeps to FIPS must not refuse it.
+        self._hashes = [
+            (checksum, hashlib.new(checksum.algorithm, usedforsecurity=False))
+            for checksum in checksums
+        ]
+
+    def update(self, piece: bytes) -> None:
+        """Take the next bytes."""
+        for _, hash in self._hashes:
+            hash.update(piece)
+
+    def mismatch(self) -> str | None:
+        """What is wrong with the bytes so far, as a sentence; None where nothing is."""
+        for checksum, hash in self._hashes:
+            if hash.hexdigest() != checksum.value:
+                return (
+                    f"its {checksum.algorithm} is {hash.hexdigest()}, not {checksum.value}"
+                )
+        return None
+
+
+def mismatch(checksums: Iterable[Checksum], pieces: Iterable[bytes]) -> str | None:
+    """The same for the concatenation of `pieces`."""
+    check = ChecksumCheck(checksums)
+    for piece in pieces:
+        check.update(piece)
+    return check.mismatch()
 
 
 def pieces_of(file: IO[bytes], piece: int = PIECE) -> Iterator[bytes]:

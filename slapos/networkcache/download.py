@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 from collections.abc import Callable, Sequence
 
-from .digest import Check
+from .digest import Check, ChecksumCheck
 from .errors import NotBelieved, Reason, WrongContent
 from .transport import Incoming
 from .trust import TrustedEntry
@@ -65,7 +64,7 @@ class Partial:
         self._file.truncate()
         trusted = self._trusted
         self._check = Check(trusted.digest, trusted.size, trusted.limit)
-        self._hashes = [hashlib.new(c.algorithm) for c in self._checksums]
+        self._checksum_check = ChecksumCheck(self._checksums)
 
     def take(self, incoming: Incoming) -> None:
         """Add what arrives, up to the end. Raises `WrongContent` where it is not right,
@@ -79,19 +78,13 @@ class Partial:
             )
         for piece in incoming.pieces:
             self._check.update(piece)
-            for hash in self._hashes:
-                hash.update(piece)
+            self._checksum_check.update(piece)
             self._file.write(piece)
             if self._progress is not None:
                 self._progress(self.count, expected or incoming.size)
         self._check.finish()
-        for checksum, hash in zip(self._checksums, self._hashes, strict=True):
-            if hash.hexdigest() != checksum.value:
-                raise NotBelieved(
-                    Reason.CHECKSUM,
-                    f"the content has the {checksum.algorithm} {hash.hexdigest()}, not"
-                    f" {checksum.value}",
-                )
+        if wrong := self._checksum_check.mismatch():
+            raise NotBelieved(Reason.CHECKSUM, wrong)
 
     def commit(self) -> None:
         """Put the content into its place."""

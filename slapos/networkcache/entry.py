@@ -4,13 +4,14 @@ An **entry** is a JSON object, serialised to a string. A signer signs exactly th
 UTF-8 bytes of that string, and a **pair** ``[entry, signature]`` is what a directory
 keeps under a **key**. Nothing is ever re-serialised between signing and verifying.
 
-An entry of a file, as it is put under ``file-urlmd5:`` + md5 of its URL::
+An entry of a file of the five bytes ``hello``, as it is put under ``file-urlmd5:`` +
+md5 of its URL; the ends of long digests are left out here::
 
     {"format": 1,
-     "key": "file-urlmd5:a5f0a4e1f4f5a3a8f0a58dc3c8ccb21c",
-     "sha512": "cf83e1357eefb8bd…", "size": 4711,
-     "created": 1790000000, "signer": "9f86d081884c7d65…",
-     "md5": "d41d8cd9…", "sha256": "e3b0c442…",
+     "key": "file-urlmd5:1c1641d7baa9c568940eccb9b1f9ca28",
+     "sha512": "9b71d224bd62f378…", "size": 5,
+     "created": 1790000000, "signer": "24c80dc81c4e8feb…",
+     "md5": "5d41402abc4b2a76b9719d911017c592", "sha256": "2cf24dba5fb0a30e…",
      "url": "http://example.com/hello-1.0.tar.gz"}
 
 `format` 1 is what this package writes. An entry without `format` was made by an
@@ -25,110 +26,30 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .digest import Digest, Digests
-from .errors import InvalidEntry, InvalidKey, Reason
+from .errors import EntryTooLarge, InvalidEntry, Reason
+from .key import KEY_LIMIT as KEY_LIMIT
+from .key import Key as Key
+from .key import Kind as Kind
+from .key import urlmd5 as urlmd5
 
 PAIR_LIMIT = 64 << 10
 """Bytes of the two strings of a pair together, at most."""
-KEY_LIMIT = 255
-"""Characters of a key, at most."""
 DEPTH_LIMIT = 32
-"""Levels of lists and objects inside an entry, at most."""
+"""Levels of lists and objects in an entry, itself the first of them, at most. The JSON
+parsers of deployed clients stop at different depths, and one that stops loses all
+entries of the key."""
 FORMAT = 1
 
-_KEY = re.compile(rf"[!-~]{{1,{KEY_LIMIT}}}\Z")
-_FORBIDDEN_IN_KEY = frozenset("/?#%\\")
 _MD5 = re.compile(r"[0-9a-f]{32}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-
-
-class Kind(Enum):
-    """What a key stands for, told by its prefix; a release by its 32 hex digits."""
-
-    FILE = "file-urlmd5:"
-    DISTRIBUTION = "pypi:"
-    PAGE = "page-urlmd5:"
-    RUN = "buildout-run:"
-    BUNDLE = "git-bundle:"
-    RELEASE = "release"
-    OLD_PAGE = "pypi-index-"
-    OLD_FILE = "slapos-buildout-"
-    OLD_DISTRIBUTION = "pypi-buildout-"
-    OLD_CHECKOUT = "git-buildout-"
-    OTHER = "other"
-
-
-_PREFIXED = [kind for kind in Kind if kind not in (Kind.RELEASE, Kind.OTHER)]
-
-
-def urlmd5(url: str) -> str:
-    """MD5 of a URL, less its fragment, in hexadecimal: it names a key, nothing else."""
-    return hashlib.md5(
-        url.partition("#")[0].encode("utf-8", "surrogatepass"), usedforsecurity=False
-    ).hexdigest()
-
-
-@dataclass(frozen=True, order=True)
-class Key:
-    """A directory key: 1 to 255 characters from ``!`` to ``~``, but none of
-    ``/ ? # % \\``, and neither ``.`` nor ``..``."""
-
-    text: str
-
-    @classmethod
-    def parse(cls, text: str) -> Key:
-        """Raises `InvalidKey` for what is not a key."""
-        if (
-            not isinstance(text, str)
-            or not _KEY.match(text)
-            or _FORBIDDEN_IN_KEY.intersection(text)
-            or text in (".", "..")
-        ):
-            raise InvalidKey(
-                "expected a key of 1 to 255 characters from ! to ~ without / ? # % \\"
-                f" and other than . and .., got {text!r:.100}"
-            )
-        return cls(text)
-
-    @classmethod
-    def for_file(cls, url: str) -> Key:
-        """The key of what `url` fetches; the URL as the profile writes it."""
-        return cls(Kind.FILE.value + urlmd5(url))
-
-    @classmethod
-    def for_distribution(cls, name: str, version: str) -> Key:
-        """The key of a Python distribution: its sdist and all its wheels."""
-        return cls.parse(f"{Kind.DISTRIBUTION.value}{name}={version}")
-
-    @classmethod
-    def for_release(cls, software_url: str) -> Key:
-        """The key of a compiled software release."""
-        return cls(urlmd5(software_url))
-
-    @property
-    def kind(self) -> Kind:
-        for kind in _PREFIXED:
-            if self.text.startswith(kind.value):
-                return kind
-        return Kind.RELEASE if _MD5.match(self.text) else Kind.OTHER
-
-    @property
-    def suffix(self) -> str:
-        """What follows the prefix of the kind."""
-        kind = self.kind
-        return self.text[len(kind.value) :] if kind in _PREFIXED else self.text
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class Pair(NamedTuple):
@@ -143,22 +64,27 @@ class Pair(NamedTuple):
         """Take one element of a directory's answer.
 
         Raises `InvalidEntry` unless it is a list of exactly two strings without lone
-        surrogates, of at most `PAIR_LIMIT` bytes, whose signature is empty or
-        canonical, padded base64.
+        surrogates, whose signature is empty or canonical, padded base64; and
+        `EntryTooLarge` beyond `PAIR_LIMIT` bytes.
         """
         if not isinstance(value, list) or [type(member) for member in value] != [str, str]:
             raise InvalidEntry("expected a pair of two strings [entry, signature]")
         pair = cls(*value)
         try:
-            size = len(pair.entry.encode()) + len(pair.signature.encode())
+            size = pair.size
         except UnicodeEncodeError:
             raise InvalidEntry("the pair contains half of a surrogate pair") from None
         if size > PAIR_LIMIT:
-            raise InvalidEntry(
+            raise EntryTooLarge(
                 f"the pair has {size} bytes, more than the {PAIR_LIMIT} allowed"
             )
         pair.signature_bytes()
         return pair
+
+    @property
+    def size(self) -> int:
+        """Bytes of the two strings together, as `PAIR_LIMIT` counts them."""
+        return len(self.entry.encode()) + len(self.signature.encode())
 
     def signature_bytes(self) -> bytes:
         """The signature itself; raises `InvalidEntry` unless the base64 is canonical."""
@@ -233,7 +159,8 @@ class Entry:
                 raise _Malformed("it is not a JSON object")
             _check_format(members)
             _check_types(members)
-            _check_depth(members)
+            if nested_deeper(members):
+                raise _Malformed(f"it is nested deeper than {DEPTH_LIMIT} levels")
             if "\\" in text:  # only an escape can hide a lone surrogate
                 json.dumps(members, ensure_ascii=False).encode()
             digest = Digest.parse(members.get("sha512", ""))
@@ -304,6 +231,10 @@ class Entry:
     def signer(self) -> str | None:
         return self.string("signer")
 
+    @property
+    def transport(self) -> str | None:
+        return self.string("transport")
+
     def string(self, member: str) -> str | None:
         """The member of that name where it is there and a string."""
         value = self.members.get(member)
@@ -314,12 +245,16 @@ class Entry:
         return value if isinstance(value, int) else None
 
 
-def _check_depth(value: Any, left: int = DEPTH_LIMIT) -> None:
-    if left < 0:
-        raise _Malformed("it is nested too deep")
-    for inner in value.values() if isinstance(value, dict) else value:
-        if isinstance(inner, (dict, list)):
-            _check_depth(inner, left - 1)
+def nested_deeper(value: object, levels: int = DEPTH_LIMIT) -> bool:
+    """Whether lists and objects are nested in more than `levels` levels in `value`."""
+    inner: Iterable[object]
+    if isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return False
+    return levels == 0 or any(nested_deeper(member, levels - 1) for member in inner)
 
 
 def _check_format(members: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ The tree::
     │   ├── InvalidDigest
     │   ├── InvalidKey
     │   ├── InvalidEntry        carries the Reason: bad-entry or unknown-format
+    │   │   └── EntryTooLarge
     │   └── InvalidConfiguration
     ├── NotFound                the normal miss: lets the next source try
     ├── NotBelieved             there was something, and why none of it counts
@@ -19,7 +20,8 @@ The tree::
     └── NotPublished            why nothing was signed or sent
 
 `Reason` says why something was not believed, not found, not done; it is what
-logs, reports and tests name. `Code` is what a server answers.
+logs, reports and tests name. `Code` is what a server answers. The `reason` of an
+error is one of the two, or None for what no caller tells apart.
 """
 
 from __future__ import annotations
@@ -86,7 +88,13 @@ class Code(str, Enum):
 
 
 class NetworkcacheError(Exception):
-    """The root of everything this package raises on purpose."""
+    """The root of everything this package raises on purpose.
+
+    `reason` is what reports call it: a `Reason`, the `Code` that a server answered, or
+    None.
+    """
+
+    reason: Reason | Code | None = None
 
 
 class InvalidInput(NetworkcacheError, ValueError):
@@ -104,13 +112,21 @@ class InvalidKey(InvalidInput):
 class InvalidEntry(InvalidInput):
     """Not an entry; `reason` is ``bad-entry`` or ``unknown-format``."""
 
+    reason: Reason
+
     def __init__(self, message: str, reason: Reason = Reason.BAD_ENTRY):
         super().__init__(message)
         self.reason = reason
 
 
+class EntryTooLarge(InvalidEntry):
+    """A pair of more bytes than a directory keeps."""
+
+
 class InvalidConfiguration(InvalidInput):
     """An option whose value does not parse, or options that contradict each other."""
+
+    reason = Reason.NOT_CONFIGURED
 
 
 class NotFound(NetworkcacheError):
@@ -121,6 +137,8 @@ class NotFound(NetworkcacheError):
 
 class NotBelieved(NetworkcacheError):
     """There was something, and none of it counts. `reason` is the closest miss."""
+
+    reason: Reason
 
     def __init__(self, reason: Reason, message: str):
         super().__init__(message)
@@ -136,17 +154,22 @@ class WrongContent(NetworkcacheError):
 class SourceFailure(NetworkcacheError):
     """A source could not be asked: ``unreachable``, ``too-slow`` or ``left-alone``."""
 
+    reason: Reason
+
     def __init__(self, reason: Reason, message: str):
         super().__init__(message)
         self.reason = reason
 
 
 class Refusal(NetworkcacheError):
-    """A server said no. `code` is what it answered, `status` the HTTP status."""
+    """A server said no. `code` is what it answered, and the `reason`; `status` is the
+    HTTP status."""
+
+    reason: Code
 
     def __init__(self, code: Code, message: str, status: int | None = None):
         super().__init__(message)
-        self.code = code
+        self.code = self.reason = code
         self.status = status
 
 
@@ -164,6 +187,8 @@ class StorageReadOnly(StorageFailure):
 
 class NotPublished(NetworkcacheError):
     """Nothing was signed or sent, and why."""
+
+    reason: Reason
 
     def __init__(self, reason: Reason, message: str):
         super().__init__(message)

@@ -18,15 +18,6 @@ class Place(IntEnum):
     CONFIG_FILE = 2
     COMMAND_LINE = 3
 
-    @property
-    def phrase(self) -> str:
-        return {
-            Place.USER_DEFAULTS: "the user's buildout defaults",
-            Place.PROFILE: "the profile",
-            Place.CONFIG_FILE: "the node's configuration file",
-            Place.COMMAND_LINE: "the command line",
-        }[self]
-
 
 class Merged(NamedTuple):
     """One section made of several: its `options`, the `places` that each was taken

@@ -6,6 +6,8 @@ that turn the direction of writing: none of them may reach a reader.
 
 from __future__ import annotations
 
+from .urls import redact
+
 
 def escape(text: str, limit: int = 500) -> str:
     """Text from the wire as it may stand in a log or on a terminal: printable ASCII.
@@ -21,3 +23,8 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def readable(text: object) -> str:
+    """The same without the secrets in its URLs: for logs, terminals and reports."""
+    return printable(redact(str(text)))

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from .digest import Digest
-from .entry import PAIR_LIMIT, Key, Pair
-from .errors import Code, InvalidDigest, InvalidEntry, InvalidKey, Refusal
+from .entry import Pair
+from .errors import (
+    Code,
+    EntryTooLarge,
+    InvalidDigest,
+    InvalidEntry,
+    InvalidKey,
+    Refusal,
+)
+from .key import Key
 from .printable import escape
 
 BATCH_LIMIT = 1000
@@ -131,12 +139,17 @@ def decode_directory(body: bytes) -> Iterator[Pair | InvalidEntry]:
     poisoned pair does not hide the others. Raises `InvalidEntry` where the whole is
     not a JSON list.
     """
-    for value in _elements(body)[:PAIRS_LIMIT]:
-        if isinstance(value, InvalidEntry):
-            yield value
+    yield from _parsed(_elements(body))
+
+
+def _parsed(elements: list[Any]) -> Iterator[Pair | InvalidEntry]:
+    """Each element as a pair, or why it is none."""
+    for element in elements[:PAIRS_LIMIT]:
+        if isinstance(element, InvalidEntry):
+            yield element
             continue
         try:
-            yield Pair.parse(value)
+            yield Pair.parse(element)
         except InvalidEntry as error:
             yield error
 
@@ -182,30 +195,25 @@ def _shallow_elements(text: str) -> list[Any]:
     return [*elements, InvalidEntry("the directory's answer is cut")]
 
 
+def encode_put(pair: Pair) -> bytes:
+    """The body that puts `pair`."""
+    return json.dumps(list(pair)).encode()
+
+
 def decode_put(body: bytes) -> Pair:
     """The pair that somebody puts.
 
-    Raises `Refusal`: ``too-large`` for a pair of more than `PAIR_LIMIT` bytes, else
+    Raises `Refusal`: ``too-large`` for a pair beyond `entry.PAIR_LIMIT`, else
     ``bad-entry``.
     """
     try:
-        value = json.loads(body.decode())
+        return Pair.parse(_decode(body))
+    except EntryTooLarge as error:
+        raise Refusal(Code.TOO_LARGE, str(error)) from None
+    except InvalidEntry as error:
+        raise Refusal(Code.BAD_ENTRY, str(error)) from None
     except (ValueError, RecursionError):
         raise Refusal(Code.BAD_ENTRY, "the body is not the JSON of a pair") from None
-    try:
-        return Pair.parse(value)
-    except InvalidEntry as error:
-        code = Code.TOO_LARGE if _too_long(value) else Code.BAD_ENTRY
-        raise Refusal(code, str(error)) from None
-
-
-def _too_long(value: Any) -> bool:
-    """Whether it is a pair but for its size."""
-    return (
-        isinstance(value, list)
-        and [type(member) for member in value] == [str, str]
-        and sum(len(member.encode("utf-8", "replace")) for member in value) > PAIR_LIMIT
-    )
 
 
 # -- batches
@@ -261,7 +269,11 @@ def _asked(body: dict[str, Any], name: str) -> list[Any]:
     return values
 
 
-def _valid(parse: Any, values: list[Any]) -> Iterator[Any]:
+Name = TypeVar("Name", Key, Digest)
+
+
+def _valid(parse: Callable[[str], Name], values: list[Any]) -> Iterator[Name]:
+    """Those of `values` that parse."""
     for value in values:
         try:
             yield parse(value)
@@ -317,18 +329,10 @@ class BatchAnswer:
         keys = {key.text: key for key in asked.keys}
         return cls(
             {
-                keys[text]: tuple(_pairs(pairs))
+                keys[text]: tuple(p for p in _parsed(pairs) if isinstance(p, Pair))
                 for text, pairs in entries.items()
                 if text in keys and isinstance(pairs, list)
             },
             frozenset(_valid(Digest.parse, missing)),
             tuple(keys[text] for text in later if isinstance(text, str) and text in keys),
         )
-
-
-def _pairs(values: list[Any]) -> Iterator[Pair]:
-    for value in values[:PAIRS_LIMIT]:
-        try:
-            yield Pair.parse(value)
-        except InvalidEntry:
-            continue

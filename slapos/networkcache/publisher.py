@@ -7,12 +7,12 @@ was built here, is for the caller to see to.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import IO, Any, NamedTuple
 
 from .binding import Request
@@ -30,10 +30,11 @@ from .errors import (
     Reason,
     Refusal,
 )
-from .protocol import Batch
+from .protocol import Batch, encode_put
 from .transport import Budget, Limits, Transport
-from .trust import Policy, Vouching, statement_of
+from .trust import Policy, Vouching
 from .urls import has_secret
+from .weighing import statement_of
 
 CLOCK_LIMIT = 300
 """Seconds that this machine's clock may be off the server's."""
@@ -54,7 +55,72 @@ def read_signer(path: str) -> Signer:
             return Signer.parse(file.read())
     except (OSError, InvalidConfiguration) as error:
         what = error.strerror if isinstance(error, OSError) else error
+        if isinstance(error, FileNotFoundError):
+            what = f"{what}: make one with generate-signature-key"
         raise InvalidConfiguration(f"signature-private-key-file {path}: {what}") from None
+
+
+class Uploader:
+    """Sends contents to one network cache, for one run. It signs nothing, and so needs
+    no key.
+
+    `config` names the upload URLs and the files for https; `upload` another target.
+    Raises `InvalidConfiguration` where there is none.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        upload: Source | None = None,
+        budget: Budget | None = None,
+        limits: Limits | None = None,
+    ):
+        target = upload or config.upload
+        if target is None:
+            raise InvalidConfiguration(
+                "uploading needs upload-cache-url and upload-dir-url"
+            )
+        self.budget = budget or Budget(config.time_budget)
+        self.transport = Transport(
+            target,
+            self.budget,
+            cache_tls=config.cache_tls,
+            dir_tls=config.dir_tls,
+            limits=limits or Limits(),
+        )
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def store(self, file: IO[bytes], content: Digests) -> bool:
+        """Upload a content that the server lacks; whether it had to be sent.
+
+        Raises `NotPublished`, `Refusal` and `SourceFailure`.
+        """
+        missing = not self.transport.has(content.sha512)
+        self.check_clock()
+        if missing:
+            self.send(file, content)
+        return missing
+
+    def send(self, file: IO[bytes], content: Digests) -> None:
+        """Upload a content, be it there or not."""
+
+        def rewind() -> IO[bytes]:
+            file.seek(0)
+            return file
+
+        self.transport.store(content.sha512, content.size, rewind)
+
+    def check_clock(self) -> None:
+        """Raise `NotPublished` where the server's last answer tells another time."""
+        offset = self.transport.clock_offset
+        if offset is not None and abs(offset) > CLOCK_LIMIT:
+            raise NotPublished(
+                Reason.CLOCK,
+                f"this clock is {abs(offset):.0f} s off the server's: nothing is published",
+            )
 
 
 class Publisher:
@@ -93,17 +159,12 @@ class Publisher:
             (self._signer.certificate, *listed),
             accept_legacy=config.accept_legacy or config.publish_legacy,
         )
-        self._budget = budget or Budget(config.time_budget)
-        self._transport = Transport(
-            target,
-            self._budget,
-            cache_tls=config.cache_tls,
-            dir_tls=config.dir_tls,
-            limits=limits or Limits(),
-        )
+        self._uploader = Uploader(config, upload=target, budget=budget, limits=limits)
+        self._transport = self._uploader.transport
+        self._budget = self._uploader.budget
 
     def close(self) -> None:
-        self._transport.close()
+        self._uploader.close()
 
     def _check_key(self) -> None:
         if self.config.publish_legacy and not self._signer.signs_legacy:
@@ -156,66 +217,48 @@ class Publisher:
         """
         if hindrance := self.hindrance(str(members.get("url", ""))):
             raise hindrance
-        entry = self._entry(key, content, members, expires)
+        make = self._maker(key, content, members, expires)
+        entry = make()
         missing, pairs = self._ask(key, content)
-        self._check_clock()
+        self._uploader.check_clock()
         if missing:
-            self._send_content(file, content)
-        if self._stands(entry, pairs):
+            self._uploader.send(file, content)
+        if self._stands(entry, key, pairs):
             return Published(entry, missing, False)
-        for pair in self._sign(entry, key, content, members):
-            body = json.dumps(list(pair)).encode()
+        for pair in self._sign(entry, make):
+            body = encode_put(pair)
             try:
                 self._transport.put(key, body)
             except Refusal as error:
                 if error.code is not Code.MISSING_CONTENT:
                     raise
-                self._send_content(file, content)
+                self._uploader.send(file, content)
                 self._transport.put(key, body)
                 missing = True
         return Published(entry, missing, True)
 
-    def store(self, file: IO[bytes], content: Digests) -> bool:
-        """Upload a content without an entry; whether it had to be sent."""
-        missing = not self._transport.has(content.sha512)
-        self._check_clock()
-        if missing:
-            self._send_content(file, content)
-        return missing
-
-    def _entry(
-        self,
-        key: Key,
-        content: Digests,
-        members: Mapping[str, Any],
-        expires: int | None,
-        salt: str | None = None,
-    ) -> Entry:
+    def _maker(
+        self, key: Key, content: Digests, members: Mapping[str, Any], expires: int | None
+    ) -> Callable[..., Entry]:
+        """Makes the entry, and its twins that only have a `salt` more, all of this
+        moment."""
         now = int(self._clock())
         if self.config.entry_expires is not None:
             latest = now + self.config.entry_expires
             expires = latest if expires is None else min(expires, latest)
-        return Entry.make(
-            key,
-            content,
-            now,
-            members,
-            expires=expires,
-            signer=self._signer.fingerprint,
-            salt=salt,
+        signer = self._signer.fingerprint
+        return partial(
+            Entry.make, key, content, now, members, expires=expires, signer=signer
         )
 
-    def _sign(
-        self, entry: Entry, key: Key, content: Digests, members: Mapping[str, Any]
-    ) -> list[Pair]:
+    def _sign(self, entry: Entry, make: Callable[..., Entry]) -> list[Pair]:
         """The pairs to put, in that order: an old server keeps only the last."""
         pairs = []
         if self._signer.signs:
             pairs.append(Pair(entry.text, self._signer.sign(entry.text)))
         if self.config.publish_legacy:
             # SHA-1 falls to chosen prefixes: what nobody can predict stands first.
-            salt = secrets.token_hex(16)
-            old = self._entry(key, content, members, entry.expires, salt).text
+            old = make(salt=secrets.token_hex(16)).text
             pairs.append(Pair(old, self._signer.sign_legacy(old)))
         return pairs
 
@@ -232,17 +275,18 @@ class Publisher:
             pairs = []
         return not self._transport.has(content.sha512), pairs
 
-    def _stands(self, entry: Entry, pairs: Sequence[Pair | InvalidEntry]) -> bool:
+    def _stands(self, entry: Entry, key: Key, pairs: Sequence[Pair | InvalidEntry]) -> bool:
         """Whether this signer says the same already, for good, and nobody who is
         believed said anything newer."""
         newest, ours = -1, {False: -1, True: -1}
-        for found in self._vouchings(Key(entry.key or ""), pairs):
+        for found in self._vouchings(key, pairs):
             created = -1 if found.entry.created is None else found.entry.created
             newest = max(newest, created)
             if (
                 found.certificate.fingerprint == self._signer.fingerprint
                 and found.entry.expires is None
                 and found.statement == statement_of(entry)
+                and found.entry.transport in (None, entry.transport)
             ):
                 ours[found.legacy] = max(ours[found.legacy], created)
         wanted = [False] * self._signer.signs + [True] * self.config.publish_legacy
@@ -261,21 +305,6 @@ class Publisher:
                 yield self._policy.examine(pair, request, self._clock())
             except NotBelieved:
                 self._budget.charge(self._budget.clock() - begin)
-
-    def _send_content(self, file: IO[bytes], content: Digests) -> None:
-        def rewind() -> IO[bytes]:
-            file.seek(0)
-            return file
-
-        self._transport.store(content.sha512, content.size, rewind)
-
-    def _check_clock(self) -> None:
-        offset = self._transport.clock_offset
-        if offset is not None and abs(offset) > CLOCK_LIMIT:
-            raise NotPublished(
-                Reason.CLOCK,
-                f"this clock is {abs(offset):.0f} s off the server's: nothing is published",
-            )
 
 
 def members_of_file(url: str, *, checked: bool) -> dict[str, Any]:

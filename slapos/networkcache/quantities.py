@@ -21,6 +21,16 @@ def parse_duration(text: str) -> float:
     return _parse(text, _SECONDS)
 
 
+def readable_size(size: int) -> str:
+    """`size` bytes as a person reads them."""
+    number = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024 or unit == "GiB":
+            break
+        number /= 1024
+    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+
+
 def _parse(text: str, units: Mapping[str, float]) -> float:
     match = _QUANTITY.fullmatch(text.strip())
     if not match or match[2] not in units:

@@ -19,7 +19,7 @@ class Range(NamedTuple):
         return f"bytes {self.start}-{self.stop - 1}/{size}"
 
 
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z", re.IGNORECASE)
 
 
 def parse_range(header: str | None, size: int) -> Range | None:

@@ -1,5 +1,5 @@
-"""Normalised URLs, prefixes, checksums in fragments, distributions in file names, and
-secrets in URLs.
+"""Normalised URLs, prefixes, checksums in fragments, distributions in file names and
+the names of their projects, and secrets in URLs.
 
 A URL is compared as the profile writes it wherever something is signed or looked up;
 it is normalised only to be matched with the prefixes of a blacklist.
@@ -169,20 +169,31 @@ _BUILT = re.compile(
     r"(?:-.+)?\.(?:whl|egg)\Z"
 )
 _UNSAFE_IN_NAME = re.compile(r"[^A-Za-z0-9.]+")
+_SEPARATORS_IN_NAME = re.compile(r"[-_.]+")
+
+
+def safe_name(project: str) -> str:
+    """A project's name as ``pkg_resources.safe_name`` writes it, and with it the keys
+    of deployed clients: runs of anything but letters, digits and dots as ``-``."""
+    return _UNSAFE_IN_NAME.sub("-", project)
+
+
+def normalised_name(project: str) -> str:
+    """A project's name as PEP 503 normalises it, so that two spellings compare."""
+    return _SEPARATORS_IN_NAME.sub("-", project).lower()
 
 
 def distribution_in(url: str) -> DistributionFile | None:
     """Which distribution the last segment of `url` names, or None if it names none.
 
-    The name is written as ``pkg_resources`` writes a project name, which is what keys
-    of deployed clients hold: runs of anything but letters, digits and dots as ``-``.
+    The name is written as `safe_name` does.
     """
     file = basename(url)
     match = _BUILT.match(file) or _SDIST.match(file)
     if match is None:
         return None
     version = match["version"].replace("_", "-")
-    return DistributionFile(_UNSAFE_IN_NAME.sub("-", match["name"]), version, file)
+    return DistributionFile(safe_name(match["name"]), version, file)
 
 
 SECRET_PARAMETERS = frozenset(

@@ -94,7 +94,7 @@ def test_no_source_could_be_asked(node) -> None:
 def test_a_dead_source_beside_one_that_answers(node) -> None:
     dead = dead_url()
     node.options["download-cache-url-list"] = node.options["download-dir-url-list"] = dead
-    assert node.run("lookup", URL).returncode == 1
+    assert node.run("lookup", URL).returncode == 3
     publish(node, "-u", URL)
     done = node.run("lookup", URL)
     assert done.returncode == 0

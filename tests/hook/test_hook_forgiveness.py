@@ -54,15 +54,23 @@ def test_server_down(site):
     assert run.reports("not published: "), run.report
 
 
-@pytest.mark.parametrize("answer", ["<html>hello</html>", "[[1, 2]]", "{}", '{"entries":'])
-def test_server_that_is_none(site, answer):
+ANSWERS = {
+    "page": "<html>hello</html>",
+    "numbers": "[[1, 2]]",
+    "object": "{}",
+    "cut": '{"entries":',
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_server_that_is_none(site, kind):
     """A web server that answers everything with the same page."""
-    name = f"none{abs(hash(answer)) % 999}"
+    name = f"none{kind}"
     node = site.node()
     url = prepare(site, node, name)
     fake = site.origin
     for key in (file_key(url), f"pypi:{name}wheel=1.0"):
-        fake.put(f"/shadir/{key}", answer, type="text/html")
+        fake.put(f"/shadir/{key}", ANSWERS[kind], type="text/html")
     node.configure(
         f"download-cache-url = {fake.url}/shacache",
         f"download-dir-url = {fake.url}/shadir",
@@ -281,22 +289,22 @@ def test_block_origin_takes_what_there_is(site):
     check_built(node.networkcache(), node, "blocktake")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        "block-origin = true",
-        "block-origin = true\nsignature-threshold = many",
-        "block-origin = yes",
-        "block-origin = true\ndownload-cache-url = http://127.0.0.1:1/c\n"
-        "download-dir-url = http://127.0.0.1:1/d\n",
-    ],
-    ids=["no-source", "broken", "misspelt", "unreachable"],
-)
+BLOCKING = {
+    "nosource": "block-origin = true",
+    "broken": "block-origin = true\nsignature-threshold = many",
+    "misspelt": "block-origin = yes",
+    "unreachable": "block-origin = true\ndownload-cache-url = http://127.0.0.1:1/c\n"
+    "download-dir-url = http://127.0.0.1:1/d\n",
+}
+
+
+@pytest.mark.parametrize("case", BLOCKING)
 @pytest.mark.parametrize("extension", [False, True])
-def test_block_origin_without_a_cache(site, options, extension):
+def test_block_origin_without_a_cache(site, case, extension):
     """What cannot be used, or is not understood, blocks all the same."""
     node = site.bare_node()
-    name = f"blocknone{extension}{len(options)}".lower()
+    options = BLOCKING[case]
+    name = f"blocknone{case}{extension}".lower()
     prepare(site, node, name)
     if extension:
         extend(node, options)

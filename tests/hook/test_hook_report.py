@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from nodes import part
 
-from slapos.networkcache.buildout.report import Report, readable, readable_size
+from slapos.networkcache.buildout.report import Report
 from slapos.networkcache.errors import Reason
 
 
@@ -18,20 +18,6 @@ def test_never_more_than_ten_lines():
     report.origin.add(1, 1.0)
     report.published.add(1, 1.0)
     assert len(list(report.lines())) == 10
-
-
-def test_what_comes_from_elsewhere_is_escaped():
-    text = "a…é\n\x1b[2J\u202e https://user:pw@host/?token=x&a=b"
-    assert readable(text) == "a…é\\n\\x1b[2J\\u202e https://***@host/?token=***&a=b"
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (5 << 30, "5.0 GiB"),
-     (5 << 40, "5120.0 GiB")],
-)  # fmt: skip
-def test_sizes(size, text):
-    assert readable_size(size) == text
 
 
 @pytest.mark.parametrize("extension", [False, True])

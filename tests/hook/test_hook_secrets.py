@@ -110,9 +110,12 @@ def test_pypirc(site):
     assert run.reports("not published: 1 secret-url"), run.report
 
 
-def test_authorization_of_an_installed_opener(site):
+@pytest.mark.parametrize("moved", [False, True])
+def test_authorization_of_an_installed_opener(site, moved):
     """A recipe, or a site, that gives urllib a password."""
     url = site.origin.put("/opener.tar.gz", b"opener", password=f"user:{SECRET}")
+    if moved:
+        url = site.origin.put("/moved.tar.gz", b"", location=url, status=302)
     folder = site.folder / "opener"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(

@@ -20,10 +20,10 @@ from typing import IO, TYPE_CHECKING, Any
 import zc.buildout.download
 import zc.buildout.easy_install
 
+from ..printable import readable
 from ..urls import Checksum, is_remote
-from .origin import Fetch, WatchedOpener, WatchedResponse, urlretrieve, watching
-from .report import readable
 from .run import Run
+from .watching import Fetch, WatchedOpener, WatchedResponse, urlretrieve, watching
 
 if TYPE_CHECKING:
     from ..binding import Request

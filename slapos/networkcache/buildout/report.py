@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ..errors import Reason
-from ..printable import printable
-from ..urls import redact
+from ..quantities import readable_size
 
 _SOURCES = 2
 """Sources that have a line of their own."""
@@ -36,17 +35,22 @@ class Tally:
 class Report:
     """The counts of one run.
 
-    `hits` by source, `origin` what had to be fetched from origins, `published` what was
-    sent afterwards, `misses` why look-ups gave nothing, `refused` why single pairs did
-    not count, `unpublished` why something was not sent, `legacy` how many files were
-    believed in the old way, `off` why the network cache was not used at all.
+    `hits` by source, `origin` what had to be fetched from origins, `blocked` how many of
+    those were not asked, `published` what was sent afterwards, `misses` why look-ups gave
+    nothing, `refused` why single pairs did not count, `only_legacy` how many of them only
+    lack ``signature-legacy = accept``, `failed` why contents did not come from a source,
+    `unpublished` why something was not sent, `legacy` how many files were believed in the
+    old way, `off` why the network cache was not used at all.
     """
 
     hits: dict[str, Tally] = field(default_factory=dict)
     origin: Tally = field(default_factory=Tally)
     published: Tally = field(default_factory=Tally)
     misses: Counter[str] = field(default_factory=Counter)
-    refused: Counter[Reason] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    blocked: int = 0
+    only_legacy: int = 0
     unpublished: Counter[str] = field(default_factory=Counter)
     legacy: int = 0
     off: str = ""
@@ -67,7 +71,8 @@ class Report:
             yield "from the network cache: nothing, for nothing was fetched"
             return
         yield from self._taken()
-        yield f"from their origin: {self.origin}"
+        blocked = f", {self.blocked} not asked ({Reason.BLOCK_ORIGIN})"
+        yield f"from their origin: {self.origin}{blocked if self.blocked else ''}"
         yield f"published: {self.published}"
         if self.misses:
             yield f"not in the network cache: {_counts(self.misses)}"
@@ -88,31 +93,16 @@ class Report:
     def _refusals(self) -> Iterator[str]:
         if self.refused:
             yield f"entries refused: {_counts(self.refused)}"
-        old = self.refused[Reason.WEAK_SIGNATURE]
-        if old:
+        if self.failed:
+            yield f"contents refused: {_counts(self.failed)}"
+        if self.only_legacy:
             yield (
-                f"{old} refused only because they are signed in the old way:"
+                f"{self.only_legacy} refused only because they are signed in the old way:"
                 " signature-legacy = accept believes them"
             )
         elif self.legacy:
             yield f"believed in the old way (signature-legacy = accept): {self.legacy}"
 
 
-def _counts(counter: Counter[Reason] | Counter[str]) -> str:
-    return ", ".join(f"{number} {what!s}" for what, number in counter.most_common(6))
-
-
-def readable(text: object) -> str:
-    """`text` for a log: without secrets, and with escapes in place of all that a
-    terminal obeys. Some of it comes from a server, or from an entry."""
-    return printable(redact(str(text)))
-
-
-def readable_size(size: int) -> str:
-    """`size` bytes as a person reads them."""
-    number = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024 or unit == "GiB":
-            break
-        number /= 1024
-    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{number} {what}" for what, number in counter.most_common(6))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import time
@@ -11,8 +10,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import zc.buildout
 
-from ..config import Config
-from ..digest import Digests, pieces_of
+from ..config import Config, Source
+from ..digest import Digests, mismatch, pieces_of
 from ..entry import Kind
 from ..errors import (
     InvalidConfiguration,
@@ -21,19 +20,21 @@ from ..errors import (
     NotFound,
     NotPublished,
     Reason,
-    StorageFailure,
 )
 from ..precedence import Place, merge
+from ..printable import readable
 from ..urls import Checksum, distribution_in
-from .origin import Fetch
-from .report import Report, readable
+from .report import Report
+from .watching import Fetch
 
 if TYPE_CHECKING:
     from ..binding import Request
-    from ..client import Client, Outcome
+    from ..client import Client
+    from ..outcome import Outcome
     from ..publisher import Publisher
-    from ..seen import Seen
+    from ..transport import Budget
 
+_BLOCK = Reason.BLOCK_ORIGIN.value
 logger = logging.getLogger("slapos.networkcache")
 
 
@@ -49,8 +50,8 @@ class Run:
         self.config = Config()
         self._layers = dict(layers)
         self._client: Client | None = None
-        self._seen: Seen | None = None
         self._publisher: Publisher | None = None
+        self._budget: Budget | None = None
         self._said: set[str] = set()
         self._broken: InvalidConfiguration | None = None
         self.configure({})
@@ -90,10 +91,10 @@ class Run:
 
     def close(self) -> None:
         """Let go of connections; what is needed again is made again."""
-        for part in (self._client, self._seen, self._publisher):
+        for part in (self._client, self._publisher):
             if part is not None:
                 part.close()
-        self._client = self._seen = self._publisher = None
+        self._client = self._publisher = None
 
     def forgiven(self, what: str, action: Callable[[], object]) -> Exception | None:
         """Do what the cache is there for; what goes wrong costs a line in the log, and
@@ -145,10 +146,11 @@ class Run:
             return True
         self.report.misses[_reason_of(failure)] += 1
         if self.config.block_origin:
+            self.report.blocked += 1
             raise zc.buildout.UserError(
                 f"{_name(request)} is not taken from the network cache"
-                f" ({_reason_of(failure)}: {readable(failure)}), and with block-origin ="
-                " true its origin is not asked"
+                f" ({_reason_of(failure)}: {readable(failure)}), and with {_BLOCK} = true"
+                " its origin is not asked"
             )
         return False
 
@@ -158,10 +160,20 @@ class Run:
         client = self._get_client()
         begin = time.monotonic()
         outcome = client.look_up(request)
-        self.report.refused.update(refusal.reason for refusal in outcome.refused)
-        source = client.fetch(outcome, path)
+        refused = outcome.refused
+        if outcome.trusted is not None:  # else one of these is the reason of the miss
+            refused += outcome.weighed.refused.values()
+        self.report.refused.update(_reason_of(refusal) for refusal in refused)
+        self.report.only_legacy += outcome.only_legacy
+        source = client.fetch(outcome, path, failed=self._source_failed)
         self.report.hit(str(source), os.path.getsize(path), time.monotonic() - begin)
         self._say_taken(outcome, str(source))
+
+    def _source_failed(self, source: Source, error: NetworkcacheError) -> None:
+        """A content did not come from one source; another one may have it."""
+        if not isinstance(error, NotFound):
+            self.report.failed[_reason_of(error)] += 1
+            self._say(logging.INFO, f"{source}: {readable(error)}")
 
     def _say_taken(self, outcome: Outcome, source: str) -> None:
         legacy = outcome.trusted is not None and outcome.trusted.legacy
@@ -177,34 +189,27 @@ class Run:
         if self._broken is not None:
             raise self._broken
         if self._client is None:
+            from ..client import open_client
+
             try:
-                self._client = self._make_client()
+                self._client, warnings = open_client(self.config, budget=self._get_budget())
             except InvalidConfiguration as error:
                 self._broken = error
                 self._turn_off(error)
                 raise
-            for problem in self._client.certificates.problems:
-                self._say(logging.WARNING, problem)
-            if not self._client.certificates.certificates:
-                self._say(
-                    logging.WARNING,
-                    "signature-certificate-list holds no certificate that parses: nothing"
-                    " in the network cache is believed",
-                )
+            for warning in warnings:
+                self._say(logging.WARNING, warning)
         return self._client
 
-    def _make_client(self) -> Client:
-        from ..client import Client
-        from ..seen import SeenInMemory, SeenOnDisk, default_path
+    def _get_budget(self) -> Budget:
+        """One for the run: what was lost, and who lied, is not forgotten when a profile
+        adds to the configuration."""
+        if self._budget is None:
+            from ..transport import Budget
 
-        try:
-            self._seen = SeenOnDisk(default_path())
-        except StorageFailure as error:
-            self._say(
-                logging.WARNING, f"roll-back is noticed within this run only: {error}"
-            )
-            self._seen = SeenInMemory()
-        return Client(self.config, seen=self._seen)
+            self._budget = Budget(self.config.time_budget)
+        self._budget.seconds = self.config.time_budget
+        return self._budget
 
     # -- give
 
@@ -244,8 +249,7 @@ class Run:
         if self._publisher is None:
             from ..publisher import Publisher
 
-            budget = self._client.budget if self._client is not None else None
-            self._publisher = Publisher(self.config, budget=budget)
+            self._publisher = Publisher(self.config, budget=self._get_budget())
             for warning in self._publisher.warnings:
                 self._say(logging.WARNING, warning)
         return self._publisher
@@ -257,22 +261,19 @@ def _name(request: Request) -> str:
 
 def _reason_of(failure: Exception) -> str:
     """What a report calls it: a `Reason`, or the `Code` that a server answered."""
-    if isinstance(failure, InvalidConfiguration):
-        return str(Reason.NOT_CONFIGURED)
-    return str(getattr(failure, "reason", None) or getattr(failure, "code", "failed"))
+    reason = failure.reason if isinstance(failure, NetworkcacheError) else None
+    return str(reason or "failed")
 
 
 def _matches(checksums: Sequence[Checksum], file: IO[bytes]) -> bool:
     """Whether there is a checksum, and all of them match; raises `NotPublished` where
     one does not."""
-    for algorithm, value in checksums:
-        hash = hashlib.new(algorithm, usedforsecurity=False)
-        file.seek(0)
-        for piece in pieces_of(file):
-            hash.update(piece)
-        if hash.hexdigest() != value:
-            raise NotPublished(Reason.CHECKSUM, f"its {algorithm} is not {value}")
-    return bool(checksums)
+    if not checksums:
+        return False
+    file.seek(0)
+    if wrong := mismatch(checksums, pieces_of(file)):
+        raise NotPublished(Reason.CHECKSUM, wrong)
+    return True
 
 
 def _members(request: Request, *, checked: bool) -> dict[str, Any]:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from ..errors import Code, NetworkcacheError, Reason
 
 _AFTER: Mapping[Reason | Code, str] = {
-    Reason.NOT_FOUND: "publish it with networkcache upload, or look with networkcache"
-    " lookup what there is",
+    Reason.NOT_FOUND: "check the URL or the key; networkcache lookup shows what there is",
     Reason.UNKNOWN_SIGNER: "if you trust the signer, add the certificate to"
     " signature-certificate-list",
     Reason.BAD_SIGNATURE: "somebody changed the entry: have it published again",
@@ -24,9 +23,11 @@ _AFTER: Mapping[Reason | Code, str] = {
     Reason.WRONG_CONTENT: "nothing of it was kept; tell who runs the source",
     Reason.UNREACHABLE: "try again, or check the URLs in [networkcache]",
     Reason.TOO_SLOW: "try again, or check the URLs in [networkcache]",
-    Reason.LEFT_ALONE: "raise cache-time-budget",
+    Reason.LEFT_ALONE: "try again, check the URLs in [networkcache], or raise"
+    " cache-time-budget",
     Reason.SECRET_URL: "nothing with a secret in its URL is looked up or published",
-    Code.UNAUTHORIZED: "set the account's files: shacache-cert-file, shacache-key-file",
+    Code.UNAUTHORIZED: "name the account's files in shacache-cert-file and"
+    " shacache-key-file; a server on this computer may run with --allow-anonymous-upload",
     Code.FORBIDDEN: "ask who runs the server for the right to publish this",
     Code.STORAGE_FULL: "the server's disk is full: tell who runs it",
     Code.QUOTA: "the account's quota is used up: ask who runs the server",
@@ -36,5 +37,4 @@ _AFTER: Mapping[Reason | Code, str] = {
 
 def advice_for(error: NetworkcacheError) -> str | None:
     """One sentence, where there is one."""
-    what: Reason | Code | None = getattr(error, "reason", getattr(error, "code", None))
-    return _AFTER.get(what) if what is not None else None
+    return _AFTER.get(error.reason) if error.reason is not None else None

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..configfile import SECTION, read_section
-from ..errors import InvalidConfiguration, Refusal, SourceFailure, StorageFailure
+from ..errors import InvalidConfiguration, Refusal, SourceFailure
 from .terminal import tell
 
 if TYPE_CHECKING:
-    from ..client import Client, Outcome
+    from ..client import Client
+    from ..outcome import Outcome
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,20 +33,26 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_config(arguments: argparse.Namespace) -> Config:
-    """The section of the file that ``--config`` names.
+    """The section of the file that ``--config`` names; raises what `parse_file` does."""
+    _start_log(arguments.verbose)
+    config = parse_file(arguments.config)
+    if arguments.verbose:
+        for note in config.notes:
+            tell(note)
+    return config
+
+
+def parse_file(path: str) -> Config:
+    """The section of a node's configuration file.
 
     Raises `InvalidConfiguration`, for an option that nobody knows too: whoever types a
     command can mend it.
     """
-    _start_log(arguments.verbose)
-    config = Config.parse(read_section(arguments.config))
+    config = Config.parse(read_section(path))
     if config.unknown:
         raise InvalidConfiguration(
-            f"unknown in [{SECTION}] of {arguments.config}: {', '.join(config.unknown)}"
+            f"unknown in [{SECTION}] of {path}: {', '.join(config.unknown)}"
         )
-    if arguments.verbose:
-        for note in config.notes:
-            tell(note)
     return config
 
 
@@ -66,24 +73,16 @@ def make_client(config: Config, *, remembers: bool = True) -> Client:
     `remembers` tells whether what was believed in other runs counts against roll-back.
     Raises `InvalidConfiguration` where there is no source.
     """
-    from ..client import Client
-    from ..seen import SeenInMemory, SeenOnDisk, default_path
+    from ..client import open_client
 
     if not config.reads:
         raise InvalidConfiguration(
             f"there is no source to ask: set download-cache-url and download-dir-url in"
             f" [{SECTION}]"
         )
-    try:
-        seen = SeenOnDisk(default_path()) if remembers else SeenInMemory()
-    except StorageFailure as error:
-        tell(f"roll-back is not noticed: {error}")
-        seen = SeenInMemory()
-    client = Client(config, seen=seen)
-    for problem in client.certificates.problems:
-        tell(problem)
-    if not client.certificates.certificates:
-        tell("signature-certificate-list holds no certificate: nobody is believed")
+    client, warnings = open_client(config, remembers=remembers)
+    for warning in warnings:
+        tell(warning)
     return client
 
 

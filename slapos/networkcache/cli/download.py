@@ -26,7 +26,8 @@ from .configuration import add_config_arguments, make_client, read_config, tell_
 from .terminal import download_bar
 
 if TYPE_CHECKING:
-    from ..client import Client, Outcome
+    from ..client import Client
+    from ..outcome import Outcome
     from ..trust import TrustedEntry
 
 

@@ -10,13 +10,14 @@ import argparse
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Sequence
 
 from ..certificates import KEY_TYPES, generate
-from ..config import Config
-from ..configfile import SECTION, read_section, read_sections
+from ..configfile import SECTION, read_sections
 from ..errors import InvalidConfiguration, InvalidInput
 from . import DONE, REFUSED
+from .configuration import parse_file
 from .terminal import tell
 
 _NAME_LIMIT = 64
@@ -70,11 +71,7 @@ def _for_node(arguments: argparse.Namespace) -> int:
             "--cert-file goes with KEY_FILE COMMON_NAME; a configuration file names its"
             " certificate in signature-certificate-file"
         )
-    config = Config.parse(read_section(path))
-    if config.unknown:
-        raise InvalidConfiguration(
-            f"unknown in [{SECTION}] of {path}: {', '.join(config.unknown)}"
-        )
+    config = parse_file(path)
     if config.private_key_file is None or config.certificate_file is None:
         raise InvalidConfiguration(
             f"[{SECTION}] of {path} must say where the key shall be: set"
@@ -108,13 +105,13 @@ def _make(
         raise InvalidInput(f"key and certificate cannot both be {key_file}")
     for path in paths:
         if os.path.lexists(path):
-            tell(f"{path} is there already: nothing was written")
+            tell(f"{path} is there already: nothing was written; move it away first")
             return REFUSED
         folder = os.path.dirname(path) or "."
         if not os.path.isdir(folder):
             raise InvalidInput(f"the folder {folder} is not there: make it first")
     signer = generate(key_type)
-    certificate = signer.self_signed(common_name)
+    certificate = signer.self_signed(common_name, time.time())
     contents = [signer.private_pem(), certificate.encode()]
     _write(list(zip(paths, (0o600, 0o644), contents, strict=False)))
     print("".join(f"{indent}{line}\n" for line in certificate.splitlines()), end="")

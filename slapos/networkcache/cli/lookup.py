@@ -1,14 +1,13 @@
 """Show who says what about a URL, a Python distribution or a key, and who is believed.
 
 All sources are asked. It exits with 0 where something is believed, with 1 where nothing
-is, and with 3 where no source could be asked.
+is, and with 3 where nothing is and a source could not be asked.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,17 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..binding import Request
 from ..entry import Entry, Key
-from ..errors import InvalidEntry, NotFound, Reason, SourceFailure
-from ..printable import printable
-from ..urls import is_remote
+from ..errors import InvalidEntry, NotFound, SourceFailure
+from ..printable import readable
+from ..urls import is_remote, normalised_name, safe_name
 from . import DONE, REFUSED, UNKNOWN
 from .configuration import add_config_arguments, make_client, read_config
 
 if TYPE_CHECKING:
-    from ..client import Answer, Client, Outcome, Verdict
-
-_UNSAFE = re.compile(r"[^A-Za-z0-9.]+")
-_SEPARATORS = re.compile(r"[-_.]+")
+    from ..client import Client
+    from ..outcome import Answer, Outcome, Verdict
 
 
 @dataclass(frozen=True)
@@ -80,19 +77,19 @@ def _requests(what: str) -> list[Request]:
         distribution = Request.for_distribution(what)
         return [Request.for_file(what), *([distribution] if distribution else [])]
     if equals:
-        names = (_UNSAFE.sub("-", name), _SEPARATORS.sub("-", name).lower())
+        names = (safe_name(name), normalised_name(name))
         keys = dict.fromkeys(Key.for_distribution(n, version.strip()) for n in names)
     else:
         keys = {Key.parse(what): None}
-    return [Request(key, any_kind=True) for key in keys]
+    return [Request(key) for key in keys]
 
 
 def _rows(client: Client, outcome: Outcome) -> Iterator[Row]:
     for answer in outcome.answers:
         source = str(answer.source)
         if answer.failure is not None:
-            reason = getattr(answer.failure, "reason", getattr(answer.failure, "code", ""))
-            yield Row(source, reason=str(reason), message=str(answer.failure))
+            reason = str(answer.failure.reason or "")
+            yield Row(source, reason=reason, message=str(answer.failure))
         for verdict in answer.verdicts:
             yield _row(client, outcome, source, verdict)
 
@@ -134,7 +131,7 @@ _HEADINGS = ("SOURCE", "SIGNED BY", "CREATED", "SIZE", "SHA-512", "BELIEVED")
 
 
 def _print_table(outcome: Outcome, rows: list[Row]) -> None:
-    print(printable(str(outcome.request.key)))
+    print(readable(outcome.request.key))
     if not rows:
         return
     lines = [_HEADINGS, *(_cells(row) for row in rows)]
@@ -153,7 +150,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     created = "" if row.created is None else _date(row.created)
     size = "" if row.size is None else str(row.size)
     cells = (row.source, signer, created, size, (row.sha512 or "")[:16], believed)
-    return tuple(printable(cell) for cell in cells)
+    return tuple(readable(cell) for cell in cells)
 
 
 def _date(created: int) -> str:
@@ -168,14 +165,14 @@ def _sentence(outcomes: list[Outcome]) -> str:
         if (entry := outcome.trusted) is not None:
             names = ", ".join(c.name or c.fingerprint[:16] for c in entry.signers)
             size = "of unknown size" if entry.size is None else f"of {entry.size} bytes"
-            return printable(
+            return readable(
                 f"Believed: {outcome.request.key} is the content {entry.digest.hex[:16]}…"
                 f" {size}, on the word of {names}."
             )
     refusal = _refusal(outcomes)
     if _code(outcomes) == UNKNOWN:
-        return printable(f"Could not tell: no source could be asked: {refusal}.")
-    return printable(f"Nothing is believed: {refusal}.")
+        return readable(f"Could not tell, for a source could not be asked: {refusal}.")
+    return readable(f"Nothing is believed: {refusal}.")
 
 
 def _refusal(outcomes: list[Outcome]) -> Exception:
@@ -189,7 +186,7 @@ def _code(outcomes: list[Outcome]) -> int:
     if any(outcome.trusted is not None for outcome in outcomes):
         return DONE
     answers = [answer for outcome in outcomes for answer in outcome.answers]
-    return UNKNOWN if answers and all(map(_failed, answers)) else REFUSED
+    return UNKNOWN if any(map(_failed, answers)) else REFUSED
 
 
 def _failed(answer: Answer) -> bool:
@@ -201,12 +198,11 @@ def _failed(answer: Answer) -> bool:
 
 def _plain(outcome: Outcome, rows: list[Row]) -> dict[str, Any]:
     entry = outcome.trusted
-    reason: Reason | None = outcome.reason
     return {
         "key": outcome.request.key.text,
         "url": outcome.request.url,
         "rows": [asdict(row) for row in rows],
         "believed": dict(entry.members) if entry is not None else None,
-        "reason": None if reason is None else reason.value,
+        "reason": None if outcome.reason is None else outcome.reason.value,
         "message": None if entry is not None else str(outcome.refusal),
     }

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TypeVar
 
 from ..quantities import parse_duration, parse_size
+from ..server.options import Options
 from . import WRONG_USE
 
 Value = TypeVar("Value")
@@ -20,16 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
+    """Every argument is kept under the name of its field in `Options`."""
     add = parser.add_argument
     add("--root", type=Path, required=True, metavar="DIR", help="where everything is kept")
-    add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    add("--port", type=int, default=8080, help="0 picks a free one (%(default)s)")
+    add("--host", help="address to listen on (%(default)s)")
+    add("--port", type=int, help="0 picks a free one (%(default)s)")
     add(
         "--allow-anonymous-upload",
         action="store_true",
+        dest="anonymous",
         help="take uploads from this computer without an account",
     )
-    add("--workers", type=int, default=1, metavar="N", help="processes (%(default)s)")
+    add("--workers", type=int, metavar="N", help="processes (%(default)s)")
     add("--tls-port", type=int, metavar="M", help="https beside http, 0 picks a port")
     add("--tls-certificate", type=Path, metavar="FILE", help="PEM, with its chain")
     add("--tls-key", type=Path, metavar="FILE", help="PEM, not encrypted")
@@ -37,24 +41,26 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add(
         "--max-content-size",
         type=_quantity(parse_size),
-        default="16 GiB",
+        dest="content_limit",
         metavar="SIZE",
-        help="of one content (%(default)s)",
+        help=f"of one content ({Options.content_limit / (1 << 30):g} GiB)",
     )
     add(
         "--stall-timeout",
         type=_quantity(parse_duration),
-        default="60 s",
+        dest="stall",
         metavar="DURATION",
-        help="a client that sends and takes nothing is dropped (%(default)s)",
+        help="a client that sends and takes nothing is dropped (%(default)g s)",
     )
     add(
         "--shutdown-timeout",
         type=_quantity(parse_duration),
-        default="60 s",
+        dest="shutdown",
         metavar="DURATION",
-        help="running transfers may take after SIGTERM (%(default)s)",
+        help="running transfers may take after SIGTERM (%(default)g s)",
     )
+    defaults = {field.name: field.default for field in fields(Options)}
+    parser.set_defaults(**{k: v for k, v in defaults.items() if v is not MISSING})
 
 
 def _quantity(parse: Callable[[str], Value]) -> Callable[[str], Value]:
@@ -69,6 +75,13 @@ def _quantity(parse: Callable[[str], Value]) -> Callable[[str], Value]:
     return convert
 
 
+def options_of(arguments: argparse.Namespace) -> Options:
+    """What the command line says."""
+    return Options(
+        **{field.name: getattr(arguments, field.name) for field in fields(Options)}
+    )
+
+
 def run(arguments: argparse.Namespace) -> int:
     try:
         import aiohttp  # noqa: F401
@@ -79,21 +92,6 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return WRONG_USE
-    from ..server.run import Options, run
+    from ..server.run import run
 
-    return run(
-        Options(
-            root=arguments.root,
-            host=arguments.host,
-            port=arguments.port,
-            anonymous=arguments.allow_anonymous_upload,
-            workers=arguments.workers,
-            tls_port=arguments.tls_port,
-            tls_certificate=arguments.tls_certificate,
-            tls_key=arguments.tls_key,
-            access_log=arguments.access_log,
-            content_limit=arguments.max_content_size,
-            stall=arguments.stall_timeout,
-            shutdown=arguments.shutdown_timeout,
-        )
-    )
+    return run(options_of(arguments))

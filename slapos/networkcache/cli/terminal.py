@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from ..printable import printable
+from ..printable import readable
 
 if TYPE_CHECKING:
     from ..download import Progress
@@ -18,7 +18,7 @@ _DELAY = 1.0
 
 def tell(sentence: str) -> None:
     """Say something beside the output."""
-    print(printable(sentence), file=sys.stderr, flush=True)
+    print(readable(sentence), file=sys.stderr, flush=True)
 
 
 def _bar(what: str, total: int | None) -> Any:

@@ -11,15 +11,15 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import IO, Any
+from typing import Any
 
 from ..binding import Request, check_binding
-from ..config import Config, Source
+from ..config import Config
 from ..digest import Digests
 from ..entry import Entry, Key, Kind
-from ..errors import InvalidConfiguration, InvalidInput, NotBelieved, NotPublished, Reason
-from ..publisher import Publisher, members_of_distribution, members_of_file
-from ..transport import Budget, Limits, Transport
+from ..errors import InvalidInput, NotBelieved, NotPublished, Reason
+from ..publisher import Publisher, Uploader, members_of_distribution, members_of_file
+from ..transport import Budget, Limits
 from ..urls import distribution_in, has_secret, without_fragment
 from . import DONE, run_command
 from .configuration import add_config_arguments, read_config
@@ -28,6 +28,7 @@ from .uploaded import Upload, opened
 
 _PATIENCE = 60.0
 """Seconds that a server may take to put a large content in its place."""
+_LIMITS = Limits(first_byte=_PATIENCE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -135,11 +136,7 @@ def _check_entry(
 
 
 def _publisher(config: Config) -> Publisher:
-    publisher = Publisher(
-        config,
-        budget=Budget(max(config.time_budget, _PATIENCE)),
-        limits=Limits(first_byte=_PATIENCE),
-    )
+    publisher = Publisher(config, budget=_budget(config), limits=_LIMITS)
     for warning in publisher.warnings:
         tell(warning)
     return publisher
@@ -157,31 +154,19 @@ def _publish(
 
 def _store(config: Config, path: str) -> int:
     """Upload a content that nothing is said of; that takes no signing key."""
-    if config.upload is None:
-        raise InvalidConfiguration("uploading needs upload-cache-url and upload-dir-url")
-    with opened(path, None) as upload, closing(_transport(config, config.upload)) as there:
-        content = upload.content
-        missing = not there.has(content.sha512)
-        if missing:
-            with upload_bar(path, upload.file, content.size) as file:
-                there.store(content.sha512, content.size, lambda: _rewound(file))
-    _print_content(content, sent=missing)
+    budget = _budget(config)
+    with (
+        closing(Uploader(config, budget=budget, limits=_LIMITS)) as uploader,
+        opened(path, None) as upload,
+        upload_bar(path, upload.file, upload.content.size) as file,
+    ):
+        sent = uploader.store(file, upload.content)
+    _print_content(upload.content, sent=sent)
     return DONE
 
 
-def _transport(config: Config, target: Source) -> Transport:
-    return Transport(
-        target,
-        Budget(max(config.time_budget, _PATIENCE)),
-        cache_tls=config.cache_tls,
-        dir_tls=config.dir_tls,
-        limits=Limits(first_byte=_PATIENCE),
-    )
-
-
-def _rewound(file: IO[bytes]) -> IO[bytes]:
-    file.seek(0)
-    return file
+def _budget(config: Config) -> Budget:
+    return Budget(max(config.time_budget, _PATIENCE))
 
 
 def _print_content(content: Digests, *, sent: bool) -> None:

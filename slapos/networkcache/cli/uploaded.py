@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import hashlib
 import os
 import tarfile
 import tempfile
@@ -13,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from ..digest import Digests, pieces_of
+from ..digest import Digests, mismatch, pieces_of
 from ..errors import InvalidInput, NotPublished, Reason
 from ..urls import checksum_in, is_remote, redact
 from .terminal import download_bar
@@ -36,7 +35,8 @@ def opened(file: str | None, url: str | None) -> Iterator[Upload]:
     Raises `InvalidInput` for what can be neither, `NotPublished` where the checksum in
     the URL does not match, and what fetching from an origin raises.
     """
-    matched = url is not None and checksum_in(url) is not None
+    checksum = None if url is None else checksum_in(url)
+    matched = checksum is not None
     with contextlib.ExitStack() as stack:
         checked = True
         if file is not None:
@@ -51,8 +51,10 @@ def opened(file: str | None, url: str | None) -> Iterator[Upload]:
             archive(url, content)
         else:
             content = stack.enter_context(_open(_local_path(url)))
-        if matched and url is not None:
-            _check(url, content)
+        if checksum is not None:
+            content.seek(0)
+            if wrong := mismatch([checksum], pieces_of(content)):
+                raise NotPublished(Reason.CHECKSUM, wrong)
         content.seek(0)
         yield Upload(content, Digests.of(pieces_of(content)), checked)
 
@@ -80,22 +82,6 @@ def _fetch(url: str, file: IO[bytes], *, whatever_length: bool) -> bool:
 
     with download_bar("from its origin") as progress:
         return fetch(url, file, progress, unannounced=whatever_length)
-
-
-def _check(url: str, file: IO[bytes]) -> None:
-    """Compare with the checksum in the fragment of `url`."""
-    checksum = checksum_in(url)
-    if checksum is None:
-        return
-    hash = hashlib.new(checksum.algorithm, usedforsecurity=False)
-    file.seek(0)
-    for piece in pieces_of(file):
-        hash.update(piece)
-    if hash.hexdigest() != checksum.value:
-        raise NotPublished(
-            Reason.CHECKSUM,
-            f"its {checksum.algorithm} is {hash.hexdigest()}, not {checksum.value}",
-        )
 
 
 def _temporary_beside(folder: str) -> IO[bytes]:

@@ -14,6 +14,7 @@ it but the command.
     connection      one connection: stalled, half closed, malformed, at shutdown
     access_log      a JSON object per request, written in batches
     threads         the threads in which stores write
-    run             `Options`, the root, sockets and TLS: `networkcache server run`
+    options         `Options`: what the operator says, without aiohttp
+    run             the root, sockets and TLS: `networkcache server run`
     processes       several workers under one supervisor, and signals
 """

@@ -7,7 +7,8 @@
 `received` and `sent` are bytes of bodies, `error` is the `Code` of a refusal or null,
 `status` 0 where nothing was answered, `cut` whether the client went before the end.
 Lines are written by a thread, a few times a second: a request costs microseconds, and
-a full disk or a slow reader of the log holds up nobody.
+a full disk or a slow reader of the log holds up nobody. A line that could not be written
+is counted, and standard error told how many those were.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -26,6 +28,8 @@ EVERY = 0.2
 """Seconds between two writes."""
 LIMIT = 100_000
 """Lines that wait for a write at most; those beyond are counted and lost."""
+PATIENCE = 5.0
+"""Seconds that the last write may take, once the log is closed."""
 
 _quote = json.encoder.encode_basestring_ascii
 
@@ -65,53 +69,82 @@ def _wire(text: str) -> str:
 
 
 class AccessLog:
-    """Takes lines and writes them to the file descriptor `fd`, appending."""
+    """Takes lines from any thread and writes them to the descriptor `fd`, appending."""
 
     def __init__(self, fd: int):
         self._fd = fd
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque()
+        self._unwritten = memoryview(b"")
         self._lost = 0
+        self._counting = threading.Lock()
         self._wake = threading.Event()
         self._closed = threading.Event()
+        self._given_up = False
         self._thread = threading.Thread(target=self._run, name="access log", daemon=True)
         self._thread.start()
 
     def add(self, line: Line) -> None:
         """Take a line; never blocks."""
         if len(self._lines) >= LIMIT:
-            self._lost += 1
+            self._lose(1)
             return
         self._lines.append(line.text(time.time()))
         if not self._wake.is_set():
             self._wake.set()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is left; what nobody takes within `PATIENCE` is lost.
+
+        The descriptor stays open, and is not used any more.
+        """
         self._closed.set()
         self._wake.set()
-        self._thread.join(timeout=5)
+        self._thread.join(PATIENCE)
+        self._given_up = True
+        if self._thread.is_alive() and os.path.sameopenfile(self._fd, 2):
+            return  # whoever does not read the log would not read this either
+        self._lose(_count(self._unwritten) + len(self._lines))
+        self._tell()
 
     def _run(self) -> None:
         while not self._closed.is_set():
             self._wake.wait()
             self._closed.wait(EVERY)
             self._wake.clear()
-            lines, self._lines = self._lines, []
-            self._write("".join(lines).encode())
+            self._write()
+        self._write()  # what came during the write before
 
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
+    def _write(self) -> None:
+        """Write the lines that are there now. Only the log's thread takes any out."""
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        self._unwritten = memoryview("".join(lines).encode())
         try:
-            while view:
-                view = view[os.write(self._fd, view) :]
+            while self._unwritten and not self._given_up:
+                count = os.write(self._fd, self._unwritten)
+                self._unwritten = self._unwritten[count:]
         except OSError as error:
-            self._lost += data.count(b"\n")
+            self._lose(_count(self._unwritten))
+            self._unwritten = memoryview(b"")
             self._say(f"the access log cannot be written: {error}")
-        if self._lost:
-            self._say(f"{self._lost} lines of the access log are lost")
-            self._lost = 0
+        if not self._given_up:
+            self._tell()
+
+    def _lose(self, count: int) -> None:
+        with self._counting:
+            self._lost += count
+
+    def _tell(self) -> None:
+        with self._counting:
+            lost, self._lost = self._lost, 0
+        if lost:
+            self._say(f"{lost} lines of the access log are lost")
 
     @staticmethod
     def _say(text: str) -> None:
         with suppress(OSError):  # standard error may be what cannot be written
             print(text, file=sys.stderr, flush=True)
+
+
+def _count(lines: memoryview) -> int:
+    """How many lines end in there."""
+    return lines.tobytes().count(b"\n")

@@ -15,6 +15,7 @@ from ..errors import (
     NotFound,
     Refusal,
     StorageFull,
+    StorageReadOnly,
     WrongContent,
 )
 from ..protocol import ERROR_HEADER, STATUS, error_body
@@ -49,7 +50,7 @@ class Answer(NamedTuple):
     """What is said to a request.
 
     `body` is all of it, unless there is a `content`: then `part` of that follows, and
-    whoever sends the answer closes it. `length` is the ``Content-Length`` where it is
+    whoever took the request closes it. `length` is the ``Content-Length`` where it is
     not that of the body (an answer to ``HEAD``). `code` is why it was refused.
     """
 
@@ -92,6 +93,7 @@ _CODES: tuple[tuple[type[NetworkcacheError], Code], ...] = (
     (InvalidKey, Code.BAD_KEY),
     (InvalidEntry, Code.BAD_ENTRY),
     (StorageFull, Code.STORAGE_FULL),
+    (StorageReadOnly, Code.READ_ONLY),
 )
 
 

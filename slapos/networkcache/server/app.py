@@ -12,9 +12,10 @@ from aiohttp import web
 from ..errors import Code, NetworkcacheError, Refusal
 from ..storage import ContentStore, EntryStore
 from .access_log import AccessLog, Line
-from .answers import TEXT, Answer, refusal_of, refused
+from .answers import TEXT, Answer, Headers, refusal_of, refused
 from .authorisation import Authorise, nobody
 from .connection import Connections, connection_of
+from .options import CONTENT_LIMIT, STALL
 from .sending import send
 from .shacache import Shacache
 from .shadir import Shadir
@@ -22,10 +23,6 @@ from .threads import Threads
 
 CACHE = "/shacache"
 DIRECTORY = "/shadir"
-CONTENT_LIMIT = 16 << 30
-"""Bytes of a content, where the operator says nothing."""
-STALL = 60.0
-"""Seconds without progress after which a client is dropped."""
 
 _GREETING = Answer(
     200,
@@ -92,32 +89,29 @@ class App:
     async def _answer(self, request: web.BaseRequest) -> Answer:
         service, name = split(request.raw_path)
         silent = service == CACHE and request.method in ("GET", "HEAD")
+        headers: Headers = {}
         try:
-            return await self._route(request, service, name)
+            allowed = self._methods(service, name)
+            if request.method not in allowed:
+                headers = {"Allow": ", ".join(allowed)}
+                raise Refusal(Code.BAD_METHOD, f"{' and '.join(allowed)} can be done here")
+            if service == "/":
+                return _GREETING
+            return await self._services[service].answer(request, name)
         except NetworkcacheError as error:
             refusal = refusal_of(error) or _internal(error)
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:
             refusal = _internal(error)
-        return refused(refusal, silent=silent)
+        return refused(refusal, silent=silent, headers=headers)
 
-    async def _route(
-        self, request: web.BaseRequest, service: str, name: str | None
-    ) -> Answer:
+    def _methods(self, service: str, name: str | None) -> tuple[str, ...]:
         if service == "/" and name is None:
-            allowed: tuple[str, ...] = ("GET", "HEAD")
-        elif service in self._services:
-            allowed = self._services[service].methods(name)
-        else:
-            raise Refusal(Code.NOT_FOUND, f"there are {CACHE} and {DIRECTORY} here")
-        if request.method not in allowed:
-            refusal = Refusal(Code.BAD_METHOD, f"{' and '.join(allowed)} can be done here")
-            silent = service == CACHE and request.method in ("GET", "HEAD")
-            return refused(refusal, silent=silent, headers={"Allow": ", ".join(allowed)})
-        if service == "/":
-            return _GREETING
-        return await self._services[service].answer(request, name)
+            return ("GET", "HEAD")
+        if service in self._services:
+            return self._services[service].methods(name)
+        raise Refusal(Code.NOT_FOUND, f"there are {CACHE} and {DIRECTORY} here")
 
 
 def make_app(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 
 from aiohttp import web
 
 from ..errors import Code, Refusal
 from ..storage import ANONYMOUS
+from .options import is_loopback
 
 Authorise = Callable[[web.BaseRequest], str]
 """Returns the account that uploads; raises `Refusal` (``unauthorized``, ``forbidden``).
@@ -41,16 +41,6 @@ def anonymous_nearby(request: web.BaseRequest) -> str:
             Code.FORBIDDEN, "anonymous uploads are sent to a loopback address by name"
         )
     return ANONYMOUS
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the host of a URL is this computer for certain, without asking a DNS."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _without_port(host: str) -> str:

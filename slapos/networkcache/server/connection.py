@@ -144,7 +144,9 @@ class Connection(web.RequestHandler):
             self.log_exception("unexpected error", exc_info=exc)
             return self._malformed(request, refused(Refusal(Code.INTERNAL, "see the log")))
         text = (message or str(exc) or "not HTTP").partition("\n")[0]
-        return self._malformed(request, refused(Refusal(Code.BAD_REQUEST, text[:200])))
+        # Nobody knows what it asked for, and an answer about a content has no body.
+        refusal = Refusal(Code.BAD_REQUEST, text[:200])
+        return self._malformed(request, refused(refusal, silent=True))
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Our own faults go to standard error, a client that left is none."""

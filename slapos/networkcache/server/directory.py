@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from ..digest import Digest
-from ..entry import Entry, Key, Pair
+from ..entry import DEPTH_LIMIT, Entry, Key, Pair, nested_deeper
 from ..errors import Code, InvalidDigest, InvalidEntry, Reason, Refusal
 from ..protocol import DIRECTORY_LIMIT, encode_directory
 from ..storage import Stored
-
-DEPTH = 32
-"""Levels of nesting in an entry. The JSON parsers of deployed clients stop at
-different depths, and one that stops loses the whole key."""
 
 _WORST = 6
 """Times that JSON may lengthen a string: a control character becomes ``\\u0000``."""
@@ -56,27 +52,21 @@ def _statement(text: str) -> tuple[Digest, dict[str, object]]:
     """What deployed clients must be able to read of an entry."""
     try:
         members = json.loads(text)
+        json.dumps(members, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Refusal(Code.BAD_ENTRY, "the entry holds half of a surrogate pair") from None
     except (ValueError, RecursionError):
         raise Refusal(Code.BAD_ENTRY, "the entry is not JSON") from None
     if not isinstance(members, dict):
         raise Refusal(Code.BAD_ENTRY, "the entry is not a JSON object")
-    if _deeper(members, DEPTH):
-        raise Refusal(Code.BAD_ENTRY, f"the entry is nested deeper than {DEPTH} levels")
+    if nested_deeper(members):
+        raise Refusal(
+            Code.BAD_ENTRY, f"the entry is nested deeper than {DEPTH_LIMIT} levels"
+        )
     try:
         return Digest.parse(members.get("sha512", "")), members
     except InvalidDigest as error:
         raise Refusal(Code.BAD_ENTRY, f"member sha512 of the entry: {error}") from None
-
-
-def _deeper(value: object, levels: int) -> bool:
-    inner: Iterable[object]
-    if isinstance(value, dict):
-        inner = value.values()
-    elif isinstance(value, list):
-        inner = value
-    else:
-        return False
-    return levels == 0 or any(_deeper(member, levels - 1) for member in inner)
 
 
 def visible(rows: Sequence[Stored], has: Callable[[Digest], bool]) -> list[Stored]:

@@ -10,18 +10,16 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InvalidConfiguration, StorageFailure
-from ..storage import ContentStore, EntryStore
+from ..errors import InvalidConfiguration, NetworkcacheError, StorageFailure
 from ..storage.durable import disk_faults, make_folder
-from ..storage.folder import FolderContents
-from ..storage.sqlite import SQLiteEntries
+from ..storage.kinds import Stores, open_stores
 from .access_log import AccessLog
-from .app import CONTENT_LIMIT, STALL, App, make_app
-from .authorisation import anonymous_nearby, is_loopback, nobody
+from .app import App, make_app
+from .authorisation import anonymous_nearby, nobody
+from .options import Options
 from .processes import supervise
 from .threads import Threads
 
@@ -31,41 +29,8 @@ _AT_ONCE = 4
 """Connections that a worker accepts in a row, so that the others get some too."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What `networkcache server run` is told.
-
-    `root` is the folder of everything that is kept, `access_log` a file, or None for
-    standard error, `content_limit` bytes, `stall` and `shutdown` seconds.
-    """
-
-    root: Path
-    host: str = "127.0.0.1"
-    port: int = 8080
-    anonymous: bool = False
-    workers: int = 1
-    tls_port: int | None = None
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    access_log: Path | None = None
-    content_limit: int = CONTENT_LIMIT
-    stall: float = STALL
-    shutdown: float = 60.0
-
-    def check(self) -> None:
-        """Raises `InvalidConfiguration` for options that contradict each other."""
-        if self.workers < 1:
-            raise InvalidConfiguration(f"expected 1 worker or more, got {self.workers}")
-        tls = (self.tls_port, self.tls_certificate, self.tls_key)
-        if any(part is not None for part in tls) and None in tls:
-            raise InvalidConfiguration(
-                "--tls-port, --tls-certificate and --tls-key go together: give all three"
-            )
-        if self.anonymous and not is_loopback(self.host):
-            raise InvalidConfiguration(
-                "--allow-anonymous-upload is for a loopback address only, and"
-                f" {self.host} is none: leave out one of the two"
-            )
+class CannotListen(NetworkcacheError):
+    """No socket at the address and the port that were asked for."""
 
 
 class Listener(NamedTuple):
@@ -84,17 +49,18 @@ class Listener(NamedTuple):
 def run(options: Options) -> int:
     """Serve until SIGTERM or SIGINT; the exit code.
 
-    Raises `InvalidConfiguration` and `StorageFailure` for what cannot begin.
+    Raises `InvalidConfiguration`, `StorageFailure` and `CannotListen` for what cannot
+    begin.
     """
     options.check()
     with ExitStack() as stack:
         stack.callback(os.close, _lock(options.root))
-        for store in _open_stores(options.root):  # what is wrong is said once, and here
-            store.close()
+        _open_stores(options.root).close()  # what is wrong is said once, and here
         listeners = _listen(options)
         for listener in listeners:
             stack.enter_context(closing(listener.socket))
         log = _open_log(options.access_log)
+        stack.callback(os.close, log)
 
         def announce() -> None:
             for listener in listeners:
@@ -126,23 +92,19 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     if lifeline is not None:
         loop.add_reader(lifeline, stop.set)
-    contents, entries = _open_stores(options.root)
-    threads, log = Threads(), AccessLog(log_fd)
-    app = make_app(
-        contents,
-        entries,
-        threads=threads,
-        log=log,
-        authorise=anonymous_nearby if options.anonymous else nobody,
-        content_limit=options.content_limit,
-    )
-    try:
+    with ExitStack() as stack:
+        log = stack.enter_context(closing(AccessLog(log_fd)))
+        stores = stack.enter_context(closing(_open_stores(options.root)))
+        threads = stack.enter_context(closing(Threads()))
+        app = make_app(
+            stores.contents,
+            stores.entries,
+            threads=threads,
+            log=log,
+            authorise=anonymous_nearby if options.anonymous else nobody,
+            content_limit=options.content_limit,
+        )
         await _accept(options, listeners, app, ready, stop)
-    finally:
-        threads.close()
-        entries.close()
-        contents.close()
-        log.close()
 
 
 async def _accept(
@@ -176,8 +138,9 @@ async def _accept(
     watch.cancel()
 
 
-def _open_stores(root: Path) -> tuple[ContentStore, EntryStore]:
-    return FolderContents(root), SQLiteEntries(root / "entries.sqlite")
+def _open_stores(root: Path) -> Stores:
+    """The stores in the folder `root`: an absolute path is never another kind's name."""
+    return open_stores(os.path.abspath(root))
 
 
 def _lock(root: Path) -> int:
@@ -212,7 +175,9 @@ def _bind(host: str, port: int) -> socket.socket:
         return socket.create_server(address[4][:2], family=address[0], backlog=BACKLOG)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
-        raise StorageFailure(f"cannot listen on {host} port {port}: {why}") from None
+        raise CannotListen(
+            f"cannot listen on {host} port {port}: {why}; choose another address or port"
+        ) from None
 
 
 def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext:
@@ -227,7 +192,8 @@ def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext:
 
 
 def _open_log(path: Path | None) -> int:
+    """A descriptor of its own, of standard error too."""
     if path is None:
-        return 2
+        return os.dup(2)
     with disk_faults(f"write the access log {path}"):
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)

@@ -45,8 +45,7 @@ async def send(
         response.force_close()
     await response.prepare(request)
     if answer.content is not None:
-        with answer.content as content:
-            await _send_content(request, response, content, part, threads)
+        await _send_content(request, response, answer.content, part, threads)
     await response.write_eof()
     return response
 
@@ -58,8 +57,8 @@ async def _send_content(
     part: Range,
     threads: Threads,
 ) -> None:
-    """By sendfile where there is a file and no TLS, else by reads of 1 MiB, which over
-    TLS are more than four times as fast as sendfile's fallback (`peers.md`)."""
+    """By sendfile where there is a file and no TLS, else by reads of 1 MiB: over TLS,
+    756 MB/s where the fallback of sendfile gave 168."""
     transport = request.transport
     if content.path and transport and transport.get_extra_info("sslcontext") is None:
         try:

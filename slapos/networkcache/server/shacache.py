@@ -1,6 +1,8 @@
-"""SHACACHE: contents by digest (protocol, section 1)."""
+"""SHACACHE: contents by their digest, read in ranges and uploaded as a stream."""
 
 from __future__ import annotations
+
+from contextlib import ExitStack
 
 from aiohttp import web
 
@@ -14,8 +16,8 @@ from .authorisation import Authorise
 from .threads import Threads
 
 SMALL = 256 << 10
-"""Bytes up to which a content is read at once, in the loop: 3.2 times as many answers
-as with sendfile (`peers.md`)."""
+"""Bytes up to which a content is read at once, in the loop: for contents of 10 KiB, 3.2
+times as many answers a second as with sendfile."""
 
 _FOR_EVER = "public, max-age=31536000, immutable, no-transform"
 
@@ -58,22 +60,20 @@ class Shacache:
             if etag_matches(asked.get("If-None-Match"), etag):
                 return Answer(304, headers)
             return Answer(200, headers, length=size)
-        content = self._contents.open(digest)
-        try:
+        with ExitStack() as stack:
+            content = stack.enter_context(self._contents.open(digest))
             if etag_matches(asked.get("If-None-Match"), etag):
-                content.close()
                 return Answer(304, headers)
-            part = None
-            if asked.get("If-Range", etag) == etag:
-                part = parse_range(asked.get("Range"), content.size)
-            return _part_of(content, part, headers)
-        except Refusal as error:
-            whole = f"bytes */{content.size}"
-            content.close()
-            return refused(error, silent=True, headers={"Content-Range": whole})
-        except BaseException:
-            content.close()
-            raise
+            wanted = asked.get("Range") if asked.get("If-Range", etag) == etag else None
+            try:
+                part = parse_range(wanted, content.size)
+            except Refusal as error:
+                whole = {"Content-Range": f"bytes */{content.size}"}
+                return refused(error, silent=True, headers=whole)
+            answer = _part_of(content, part, headers)
+            if answer.content:
+                stack.pop_all()  # it stays open until it is sent
+            return answer
 
     # -- uploading
 
@@ -98,7 +98,7 @@ def _write_all(writer: Writer, pieces: list[bytes]) -> None:
 
 
 def _part_of(content: Content, part: Range | None, headers: dict[str, str]) -> Answer:
-    """The answer with `part` of `content`, or all of it; a large one stays open."""
+    """The answer with `part` of `content`, or all of it: a small one read at once."""
     status = 200
     start, stop = 0, content.size
     if part is not None:
@@ -107,5 +107,4 @@ def _part_of(content: Content, part: Range | None, headers: dict[str, str]) -> A
         headers["Content-Range"] = part.header(content.size)
     if stop - start > SMALL:
         return Answer(status, headers, content=content, part=Range(start, stop))
-    with content:
-        return Answer(status, headers, content.read(start, stop - start))
+    return Answer(status, headers, content.read(start, stop - start))

@@ -1,4 +1,4 @@
-"""SHADIR: entries by key, and many of them in one round trip (protocol, 1 and 2)."""
+"""SHADIR: entries by key, and many of them in one round trip."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 COUNT = 32
-"""Threads per process: eight make 12 times as many files durable as one (`peers.md`);
-more of them only wait for the commit that they share."""
+"""Threads per process. Eight made 1,600 contents of 50 KiB durable in a second, one made
+130; more than eight only wait for the commit that they share."""
 
 
 class Threads:

@@ -118,13 +118,9 @@ class MemoryEntries(EntryStore):
 def _limit(pairs: dict[Pair, Stored], account: str) -> None:
     """Drop the oldest of `account` until what it holds is within `ACCOUNT_LIMIT`."""
     own = [pair for pair, stored in pairs.items() if stored.account == account]
-    held = sum(map(_size, own))
+    held = sum(pair.size for pair in own)
     for oldest in own[:-1]:
         if held <= ACCOUNT_LIMIT:
             break
-        held -= _size(oldest)
+        held -= oldest.size
         del pairs[oldest]
-
-
-def _size(pair: Pair) -> int:
-    return len(pair.entry.encode()) + len(pair.signature.encode())

@@ -186,8 +186,7 @@ def _put(connection: sqlite3.Connection, key: Key, stored: Stored) -> None:
     pair, account, hidden = stored
     known = connection.execute(_FIND, (key.text, pair.signature, pair.entry)).fetchone()
     if known is None:
-        size = len(pair.entry.encode()) + len(pair.signature.encode())
-        row = (key.text, account, hidden, size, pair.entry, pair.signature)
+        row = (key.text, account, hidden, pair.size, pair.entry, pair.signature)
         new = connection.execute(_INSERT, row).lastrowid
         _limit(connection, (key.text, account), new)
     elif known[1] and not hidden:

@@ -7,14 +7,17 @@ import os
 import ssl
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import Source
 from ..storage.memory import MemoryContents, MemoryEntries
 from .faults import Answer, EarlyFault, Fault, head_of
+
+if TYPE_CHECKING:
+    from ..server.app import App
 
 _PIECE = 1 << 16
 
@@ -64,11 +67,16 @@ class NetworkCache:
         self._planned: list[_Planned] = []
         self._tls = tls
         self._ready = threading.Event()
+        self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="cache", daemon=True)
 
     def __enter__(self) -> NetworkCache:
+        """Returns once it answers; raises what kept it from that."""
         self._thread.start()
         self._ready.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
         return self
 
     def __exit__(
@@ -102,42 +110,48 @@ class NetworkCache:
     # -- in the thread
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._ready.is_set():
+                raise
+            self._failure = error
+        finally:
+            self._ready.set()
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        async with AsyncExitStack() as stack:
+            app = self._app(stack)
+            stack.push_async_callback(_cancel_others)  # once no server makes new ones
+            real = await self._loop.create_server(app.connections(), "127.0.0.1", 0)
+            stack.callback(real.close)
+            self._real_port = real.sockets[0].getsockname()[1]
+            front = await asyncio.start_server(
+                self._connected, "127.0.0.1", 0, ssl=self._tls, limit=1 << 20
+            )
+            stack.callback(front.close)
+            self.port: int = front.sockets[0].getsockname()[1]
+            self._ready.set()
+            await self._stop.wait()
+
+    def _app(self, stack: AsyncExitStack) -> App:
+        """The real server, whose log nobody reads; `stack` closes what it needs."""
         from ..server.access_log import AccessLog
         from ..server.app import make_app
         from ..server.authorisation import anonymous_nearby
         from ..server.threads import Threads
 
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        log, threads = AccessLog(nowhere), Threads(4)
-        app = make_app(
+        stack.callback(os.close, nowhere)
+        return make_app(
             self.contents,
             self.entries,
-            threads=threads,
-            log=log,
+            threads=stack.enter_context(closing(Threads(4))),
+            log=stack.enter_context(closing(AccessLog(nowhere))),
             authorise=anonymous_nearby,
         )
-        real = await self._loop.create_server(app.connections(), "127.0.0.1", 0)
-        self._real_port = real.sockets[0].getsockname()[1]
-        front = await asyncio.start_server(
-            self._connected, "127.0.0.1", 0, ssl=self._tls, limit=1 << 20
-        )
-        self.port: int = front.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._stop.wait()
-        front.close()
-        real.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        threads.close()
-        log.close()
-        os.close(nowhere)
 
     async def _connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -202,6 +216,13 @@ class NetworkCache:
             return Answer(int(first.split(" ")[1]), fields, body)
         finally:
             ours.close()
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _parse(head: bytes, *, titles: bool = False) -> tuple[str, dict[str, str]]:

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 
@@ -38,13 +38,13 @@ from ..protocol import (
     decode_directory,
     directory_url,
 )
-from .exchange import REDIRECTS, Exchange, Nonsense, check_status
+from . import redirects
+from .exchange import Exchange, Nonsense, announced_length, check_status
 from .pacing import Budget, Limits, Pace
 from .sessions import Session, leads_inside, paced
 
 __all__ = ["Budget", "Incoming", "Limits", "Transport"]
 
-_REDIRECT_LIMIT = 3
 _JSON = {"Content-Type": "application/json"}
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _NO_TLS = TLS()
@@ -82,7 +82,7 @@ class Transport:
     ):
         self.source = source
         self.batches = True
-        self._exchange = Exchange(budget, limits)
+        self._exchange = Exchange(budget, limits, source)
         self._cache = Session(source.cache_url, cache_tls)
         self._dir = Session(source.dir_url, dir_tls)
         self._elsewhere: dict[str, Session] = {}
@@ -129,6 +129,7 @@ class Transport:
             )
             return BatchAnswer.decode(answer, batch)
         except SourceFailure as failure:
+            self.batches = failure.reason is Reason.LEFT_ALONE
             if failure.reason is not Reason.UNREACHABLE:
                 raise
         except (NotFound, Refusal, InvalidEntry):
@@ -223,14 +224,14 @@ class Transport:
         self, response: requests.Response, headers: dict[str, str]
     ) -> requests.Response:
         """Follow redirects of a content, as far as they lead nowhere they must not."""
-        for _ in range(_REDIRECT_LIMIT):
-            if response.status_code not in REDIRECTS:
+        for _ in range(redirects.CONTENT_LIMIT):
+            if response.status_code not in redirects.STATUSES:
                 return response
             response.close()
             there = _redirect_target(response)
             request = requests.Request("GET", there, headers=headers)
             response = self._exchange.send(self._session_beyond(there), request)
-        if response.status_code in REDIRECTS:
+        if response.status_code in redirects.STATUSES:
             response.close()
             raise Nonsense("it redirects again and again")
         return response
@@ -247,23 +248,15 @@ class Transport:
 
 
 def _redirect_target(response: requests.Response) -> str:
-    """Where a redirect leads: nothing of the credentials in the URL that was asked."""
-    asked = urlsplit(response.url)
-    base = asked._replace(netloc=asked.netloc.rpartition("@")[2]).geturl()
-    try:
-        there = urljoin(base, response.headers.get("Location", ""))
-        parts = urlsplit(there)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or "@" in parts.netloc:
+    there = redirects.target(response, response.url)
+    if there is None:
         raise Nonsense("it redirects to what is no plain URL")
-    if asked.scheme == "https" and parts.scheme == "http":
+    if response.url.lower().startswith("https:") and there.startswith("http:"):
         raise Nonsense("it redirects from https to http")
     return there
 
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/(?:([0-9]{1,18})|\*)\Z")
-_LENGTH = re.compile(r"[0-9]{1,18}\Z")
 
 
 def _extent(response: requests.Response, start: int) -> tuple[int, int | None]:
@@ -273,5 +266,4 @@ def _extent(response: requests.Response, start: int) -> tuple[int, int | None]:
         if extent is None or int(extent[1]) != start:
             raise Nonsense("it sends another range than asked for")
         return start, int(extent[2]) if extent[2] else None
-    length = response.headers.get("Content-Length", "")
-    return 0, int(length) if _LENGTH.match(length) else None
+    return 0, announced_length(response)

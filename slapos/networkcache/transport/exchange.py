@@ -7,9 +7,10 @@ import contextlib
 import email.utils
 import http.client
 import random
+import re
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import TypeVar
 
 import requests
@@ -19,12 +20,12 @@ from ..digest import PIECE
 from ..errors import Code, NotFound, Reason, Refusal, SourceFailure
 from ..printable import escape
 from ..protocol import DIRECTORY_LIMIT, ERROR_HEADER, refusal
-from .pacing import Breaker, Budget, Limits, Pace
+from . import redirects
+from .pacing import Budget, Limits, Pace
 from .sessions import Session, paced
 
 Result = TypeVar("Result")
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 TRANSIENT = frozenset({502, 503, 504})
 """Statuses after which the same request may be asked once more."""
 _ERROR_LIMIT = 64 << 10
@@ -50,12 +51,12 @@ class Nonsense(SourceFailure):
 class Exchange:
     """What the requests to one source have in common.
 
-    `budget` is the run's, `breaker` the source's.
+    `budget` is the run's, and knows the breaker of `source`.
     """
 
-    def __init__(self, budget: Budget, limits: Limits):
+    def __init__(self, budget: Budget, limits: Limits, source: Hashable = None):
         self.budget = budget
-        self.breaker = Breaker(budget.clock)
+        self.breaker = budget.breaker(source)
         self._limits = limits
         self._dated: tuple[str, float] | None = None
 
@@ -144,7 +145,7 @@ class Exchange:
         except _FAILURES as error:
             failure = _as_failure(error)
             self.budget.charge(pace.lost if resumable else pace.waited)
-            self.breaker.failed(failure.reason)
+            self.breaker.failed(failure.reason, str(failure))
             raise failure from error
         self.breaker.succeeded()
 
@@ -156,13 +157,24 @@ def check_status(response: requests.Response, *, created: bool = False) -> None:
         raise Nonsense("the answer is compressed, which nobody asked for")
     if status == 201 or (status in (200, 206) and not created):
         return
-    if status in REDIRECTS:
+    if status in redirects.STATUSES:
         raise Nonsense("it redirects, which only contents may")
     body = _read_bounded(response, _ERROR_LIMIT)
     error = refusal(status, response.headers.get(ERROR_HEADER), body)
     if error.code is Code.NOT_FOUND:
         raise NotFound(str(error))
     raise error
+
+
+_LENGTH = re.compile("[0-9]{1,18}")
+
+
+def announced_length(response: requests.Response) -> int | None:
+    """How many bytes the head of an answer says that its body has; None where it says
+    nothing, or that they come in chunks, whose end says it."""
+    length = response.headers.get("Content-Length", "")
+    known = _LENGTH.fullmatch(length) and not response.raw.chunked
+    return int(length) if known else None
 
 
 def _read_bounded(response: requests.Response, limit: int) -> bytes:

@@ -5,21 +5,20 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 from collections.abc import Callable
 from typing import IO
-from urllib.parse import urldefrag, urljoin, urlsplit
+from urllib.parse import urldefrag
 
 import requests
 
 from ..digest import PIECE
 from ..errors import InvalidInput, NotFound, Reason, SourceFailure
-from ..urls import redact, split
-from .exchange import REDIRECTS, Exchange
+from ..urls import redact
+from . import redirects
+from .exchange import Exchange, announced_length
 from .pacing import Budget, Limits
 from .sessions import Session, paced
 
-_REDIRECT_LIMIT = 10
 _LIMITS = Limits(connect=30.0, first_byte=60.0, window=60.0)
 
 
@@ -38,17 +37,17 @@ def fetch(
     """
     exchange = Exchange(Budget(math.inf), _LIMITS)
     url = urldefrag(url).url
-    if not _is_web(url):
+    if not redirects.is_web(url):
         raise InvalidInput(f"expected an http or https URL, got {redact(url)!r:.200}")
     secure = True
-    for _ in range(_REDIRECT_LIMIT + 1):
+    for _ in range(redirects.ORIGIN_LIMIT + 1):
         secure = secure and url.lower().startswith("https:")
         with contextlib.closing(Session(url)) as session:
             pace = exchange.begin()
             with exchange.charged(pace), paced(pace):
                 request = requests.Request("GET", url)
                 with exchange.send(session, request) as response:
-                    if response.status_code not in REDIRECTS:
+                    if response.status_code not in redirects.STATUSES:
                         _check(response, unannounced)
                         _read(response, file, progress)
                         return secure
@@ -56,18 +55,9 @@ def fetch(
     raise SourceFailure(Reason.UNREACHABLE, "the origin redirects again and again")
 
 
-def _is_web(url: str) -> bool:
-    parts = split(url)
-    return parts is not None and parts.scheme in ("http", "https") and bool(parts.hostname)
-
-
 def _redirect_target(response: requests.Response, url: str) -> str:
-    """Where a redirect leads; what is secret in it stays between it and the origin."""
-    try:
-        there = urldefrag(urljoin(url, response.headers.get("Location", ""))).url
-    except ValueError:
-        there = ""
-    if not _is_web(there) or "@" in urlsplit(there).netloc:
+    there = redirects.target(response, url)
+    if there is None:
         raise SourceFailure(
             Reason.UNREACHABLE, "the origin redirects to what is no http or https URL"
         )
@@ -80,7 +70,7 @@ def _check(response: requests.Response, unannounced: bool) -> None:
         raise NotFound(f"the origin answered {status}")
     if status != 200:
         raise SourceFailure(Reason.UNREACHABLE, f"the origin answered {status}")
-    if not (unannounced or response.raw.chunked or _length(response) is not None):
+    if not (unannounced or response.raw.chunked or announced_length(response) is not None):
         raise SourceFailure(
             Reason.UNREACHABLE,
             "the origin does not say how long it is, so it may have been cut: give its"
@@ -95,15 +85,9 @@ def _read(
 ) -> None:
     """Take the body as it comes, like buildout: an archive that the server labels as
     compressed stays what it is. The library raises where it ends before its length."""
-    count, length = 0, _length(response)
+    count, length = 0, announced_length(response)
     while piece := response.raw.read1(PIECE, decode_content=False):
         file.write(piece)
         count += len(piece)
         if progress is not None:
             progress(count, length)
-
-
-def _length(response: requests.Response) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    known = re.fullmatch("[0-9]{1,18}", length) and not response.raw.chunked
-    return int(length) if known else None

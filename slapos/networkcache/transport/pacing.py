@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from ..errors import Reason, SourceFailure
@@ -32,14 +32,21 @@ class Budget:
     """What all caches together may cost one run in vain; safe to share among threads.
 
     `seconds` is ``cache-time-budget``. Time is charged when an attempt has given
-    nothing; once the budget is spent, every source is left alone.
+    nothing; once the budget is spent, every source is left alone. It lives as long as
+    the run does, and so do the breakers that it hands out.
     """
 
     def __init__(self, seconds: float, clock: Clock = time.monotonic):
         self.seconds = seconds
         self.clock = clock
         self._spent = 0.0
+        self._breakers: dict[Hashable, Breaker] = {}
         self._lock = threading.Lock()
+
+    def breaker(self, source: Hashable) -> Breaker:
+        """The one of `source` for the whole run, whoever asks it."""
+        with self._lock:
+            return self._breakers.setdefault(source, Breaker(self.clock))
 
     @property
     def left(self) -> float:
@@ -81,7 +88,7 @@ class Breaker:
         self._failures = 0
         self._pause = self.PAUSE
         self._until: float | None = None
-        self._banned = ""
+        self._banned = self._why = ""
         self._lock = threading.Lock()
 
     def check(self) -> None:
@@ -91,7 +98,9 @@ class Breaker:
                 raise SourceFailure(Reason.LEFT_ALONE, self._banned)
             if self._until is not None:
                 if self._clock() < self._until:
-                    raise SourceFailure(Reason.LEFT_ALONE, "it failed a moment ago")
+                    raise SourceFailure(
+                        Reason.LEFT_ALONE, f"it failed a moment ago{self._why}"
+                    )
                 self._until = self._clock() + self._pause
 
     def succeeded(self) -> None:
@@ -101,9 +110,10 @@ class Breaker:
             self._pause = self.PAUSE
             self._until = None
 
-    def failed(self, reason: Reason) -> None:
+    def failed(self, reason: Reason, why: str = "") -> None:
         """An attempt failed; after ``too-slow`` no second one is made right away."""
         with self._lock:
+            self._why = why and f": {why}"
             self._failures += self.TRIES if reason is Reason.TOO_SLOW else 1
             if self._failures >= self.TRIES:
                 self._until = self._clock() + self._pause

@@ -138,23 +138,16 @@ class _Connection(urllib3.connection.HTTPConnection):
         return _checked(super()._new_conn(), self.public_only)
 
 
-class _SecureConnection(urllib3.connection.HTTPSConnection):
-    public_only = False
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock = _PacedSocket(self.sock)
-
-    def _new_conn(self) -> socket.socket:
-        return _checked(super()._new_conn(), self.public_only)
+class _SecureConnection(_Connection, urllib3.connection.HTTPSConnection):
+    """The same around the library's connection with TLS."""
 
 
 class _PublicConnection(_Connection):
     public_only = True
 
 
-class _PublicSecureConnection(_SecureConnection):
-    public_only = True
+class _PublicSecureConnection(_PublicConnection, _SecureConnection):
+    pass
 
 
 def _checked(sock: socket.socket, public_only: bool) -> socket.socket:

@@ -52,7 +52,10 @@ class Fetch:
         self.hops = [request.full_url, *redirects, response.geturl()]
         self.status = getattr(response, "status", None)
         self.announced = _announced(response.info())
-        self.credentials = any(map(request.has_header, _CREDENTIALS))
+        # After a redirect, urllib adds credentials to a request that is not seen here.
+        self.credentials = any(map(request.has_header, _CREDENTIALS)) or (
+            bool(redirects) and _opener_gives_credentials()
+        )
         _Tail.watch(response, self)
 
     def read(self, block: bytes, headers: email.message.Message) -> None:
@@ -92,6 +95,17 @@ def _verifies_https() -> bool:
         if isinstance(handler, urllib.request.HTTPSHandler)
     )
     return all(c is None or c.verify_mode == ssl.CERT_REQUIRED for c in contexts)
+
+
+def _opener_gives_credentials() -> bool:
+    """Whether the opener that was installed may add a password or a cookie by itself."""
+    opener = getattr(urllib.request, "_opener", None)
+    givers = (
+        urllib.request.AbstractBasicAuthHandler,
+        urllib.request.AbstractDigestAuthHandler,
+        urllib.request.HTTPCookieProcessor,
+    )
+    return any(isinstance(handler, givers) for handler in getattr(opener, "handlers", ()))
 
 
 _current = threading.local()
