@@ -1,4 +1,5 @@
-"""A real server for the tests that need one; nothing here is shared by two of them."""
+"""A real server, and two network caches in memory, for the tests that need them; nothing
+here is shared by two of them."""
 
 from __future__ import annotations
 
@@ -12,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from wire import TIMEOUT
 
-TIMEOUT = 60
-"""Seconds after which something hangs. Nothing takes so long: it is no measure."""
+from slapos.networkcache.testing import NetworkCache
 
 
 class Server:
@@ -117,3 +118,16 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("shared") / "server")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def near() -> Iterator[NetworkCache]:
+    with NetworkCache() as cache:
+        yield cache
+
+
+@pytest.fixture
+def far() -> Iterator[NetworkCache]:
+    """A second one, for when the first has nothing or lies."""
+    with NetworkCache() as cache:
+        yield cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,18 +39,6 @@ from slapos.networkcache.urls import Checksum
 
 QUICK = Limits(connect=0.5, first_byte=0.5, window=0.5)
 CONTENT = f"GET /shacache/{DIGEST}"
-
-
-@pytest.fixture
-def near() -> Iterator[NetworkCache]:
-    with NetworkCache() as cache:
-        yield cache
-
-
-@pytest.fixture
-def far() -> Iterator[NetworkCache]:
-    with NetworkCache() as cache:
-        yield cache
 
 
 @pytest.fixture

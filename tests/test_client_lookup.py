@@ -30,23 +30,11 @@ from slapos.networkcache.client import Client
 from slapos.networkcache.entry import Key, Pair
 from slapos.networkcache.errors import Code, Reason
 from slapos.networkcache.seen import SeenOnDisk
-from slapos.networkcache.testing import NetworkCache, faults
+from slapos.networkcache.testing import faults
 from slapos.networkcache.transport import Budget, Limits
 from slapos.networkcache.urls import Checksum
 
 QUICK = Limits(connect=0.5, first_byte=0.5, window=0.5)
-
-
-@pytest.fixture
-def near() -> Iterator[NetworkCache]:
-    with NetworkCache() as cache:
-        yield cache
-
-
-@pytest.fixture
-def far() -> Iterator[NetworkCache]:
-    with NetworkCache() as cache:
-        yield cache
 
 
 def reasons(client: Client, request: Request = REQUEST) -> tuple[Reason | None, list[str]]:

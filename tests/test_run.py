@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 import zc.buildout
@@ -19,18 +18,6 @@ from slapos.networkcache.testing import NetworkCache, faults
 
 RSA = generate()
 SMALL = Signer(rsa.generate_private_key(65537, 1024))
-
-
-@pytest.fixture
-def near() -> Iterator[NetworkCache]:
-    with NetworkCache() as cache:
-        yield cache
-
-
-@pytest.fixture
-def far() -> Iterator[NetworkCache]:
-    with NetworkCache() as cache:
-        yield cache
 
 
 @pytest.fixture(autouse=True)

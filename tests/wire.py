@@ -12,6 +12,7 @@ from typing import NamedTuple
 from slapos.networkcache.digest import Digest
 
 TIMEOUT = 60
+"""Seconds after which something hangs. Nothing takes so long: it is no measure."""
 
 
 class Reply(NamedTuple):
