@@ -191,6 +191,18 @@ def test_an_old_server_is_asked_key_by_key(cache, make_publisher, answer):
     assert asked(cache).count("POST /shadir") == batches  # remembered for the run
 
 
+def test_a_batch_that_is_never_answered_is_not_tried_again(cache, make_publisher):
+    cache.plan(faults.silent, "POST /shadir")
+    now = [0.0]
+    budget = Budget(2.0, lambda: now[0])
+    publisher = make_publisher(budget=budget, limits=Limits(first_byte=0.2))
+    with pytest.raises(SourceFailure):
+        publish(publisher)
+    now[0] += 60  # it was left alone for a while
+    assert publish(publisher).content_sent
+    assert asked(cache).count("POST /shadir") == 1
+
+
 def test_a_content_that_went_away_is_sent_after_all(cache, make_publisher):
     cache.contents.put([DATA])
     cache.plan(faults.refuse(Code.MISSING_CONTENT), "PUT /shadir", times=1)
