@@ -22,6 +22,13 @@ def stored(text):
     return Stored(Pair(text, ""))
 
 
+def wait_until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def waiting_puts(store, changes):
     """Call all `changes` in threads while another process, as it were, holds the file;
     returns their outcomes and what SQLite was told."""
@@ -32,12 +39,11 @@ def waiting_puts(store, changes):
         ThreadPoolExecutor(len(changes)) as pool,
     ):
         other.execute("BEGIN IMMEDIATE")
-        futures = [pool.submit(change) for change in changes]
-        end = time.monotonic() + 60
-        # The thread that writes has taken the first few and waits for the file.
-        while store._groups._waiting.qsize() < len(changes) - 5:
-            assert time.monotonic() < end
-            time.sleep(0.001)
+        futures = [pool.submit(changes[0])]
+        # The thread that writes has taken the first one, and waits for the file.
+        wait_until(lambda: "BEGIN IMMEDIATE" in told)
+        futures += [pool.submit(change) for change in changes[1:]]
+        wait_until(lambda: store._groups._waiting.qsize() == len(changes) - 1)
         other.execute("ROLLBACK")
         outcomes = [future.exception(timeout=60) for future in futures]
     store._writing.set_trace_callback(None)
