@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from wire import TIMEOUT
 
+from slapos.networkcache.digest import Digest
 from slapos.networkcache.testing import NetworkCache
 
 
@@ -118,6 +119,13 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("shared") / "server")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def key(request: pytest.FixtureRequest) -> str:
+    """A directory key of its own for each test, for where a server is shared."""
+    name = request.node.name.partition("[")[0]
+    return f"{name}:{Digest.of(request.node.name.encode()).hex[:8]}"
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from wire import (
+    ABSENT,
     ask,
     connect,
     files,
@@ -20,19 +21,10 @@ from wire import (
 
 from slapos.networkcache.digest import Digest
 
-ABSENT = Digest.of(b"never uploaded").hex
-
 
 @pytest.fixture(scope="module")
 def content(shared_server):
     return post(shared_server, b"content")
-
-
-@pytest.fixture
-def key(request):
-    """A key of its own for each test."""
-    name = request.node.name.partition("[")[0]
-    return f"{name}:{Digest.of(request.node.name.encode()).hex[:8]}"
 
 
 def sized(sha512, size):

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from wire import (
+    ABSENT,
     SIGNATURE,
     ask,
     dial,
@@ -20,21 +21,10 @@ from wire import (
     say,
 )
 
-from slapos.networkcache.digest import Digest
-
-ABSENT = Digest.of(b"never uploaded").hex
-
 
 @pytest.fixture(scope="module")
 def content(shared_server):
     return post(shared_server, b"content")
-
-
-@pytest.fixture
-def key(request):
-    """A key of its own for each test."""
-    name = request.node.name.partition("[")[0]
-    return f"{name}:{Digest.of(request.node.name.encode()).hex[:8]}"
 
 
 def test_put_adds_and_the_latest_comes_first(shared_server, content, key):

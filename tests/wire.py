@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from slapos.networkcache.digest import Digest
 
+ABSENT = Digest.of(b"never uploaded").hex
 TIMEOUT = 60
 """Seconds after which something hangs. Nothing takes so long: it is no measure."""
 
