@@ -20,7 +20,8 @@ from slapos.networkcache.config import Config
 from slapos.networkcache.digest import Digests
 from slapos.networkcache.entry import Key
 from slapos.networkcache.errors import SourceFailure
-from slapos.networkcache.publisher import Publisher, members_of_file
+from slapos.networkcache.members import members_of_file
+from slapos.networkcache.publisher import Publisher
 
 from .dead import WAYS, dead
 from .rows import Row, take_turns

@@ -13,7 +13,8 @@ from slapos.networkcache.client import Client
 from slapos.networkcache.config import Config
 from slapos.networkcache.digest import Digests, pieces_of
 from slapos.networkcache.entry import Key
-from slapos.networkcache.publisher import Publisher, members_of_file
+from slapos.networkcache.members import members_of_file
+from slapos.networkcache.publisher import Publisher
 
 
 def up(config: Config, url: str, path: str) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -92,13 +93,12 @@ class Server:
             time.sleep(0.02)
 
 
-@pytest.fixture
-def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts servers: ``make_server("--workers", "2")``, ``anonymous=False``."""
+@contextmanager
+def _servers(folder: Path) -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
     def make(*options: str, root: Path | None = None, **how) -> Server:
-        root = root or tmp_path / f"server{len(servers)}"
+        root = root or folder / f"server{len(servers)}"
         servers.append(Server(root, *options, **how))
         return servers[-1]
 
@@ -108,17 +108,29 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts servers: ``make_server("--workers", "2")``, ``anonymous=False``."""
+    with _servers(tmp_path) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_shared_server(tmp_path_factory) -> Iterator[Callable[..., Server]]:
+    """The same for a whole file."""
+    with _servers(tmp_path_factory.mktemp("shared")) as make:
+        yield make
+
+
+@pytest.fixture
 def server(make_server: Callable[..., Server]) -> Server:
     """A server that takes anonymous uploads."""
     return make_server()
 
 
 @pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def shared_server(make_shared_server: Callable[..., Server]) -> Server:
     """The same for a whole file, for tests that mind nothing which others left there."""
-    server = Server(tmp_path_factory.mktemp("shared") / "server")
-    yield server
-    server.stop()
+    return make_shared_server()
 
 
 @pytest.fixture
@@ -139,3 +151,15 @@ def far() -> Iterator[NetworkCache]:
     """A second one, for when the first has nothing or lies."""
     with NetworkCache() as cache:
         yield cache
+
+
+@pytest.fixture
+def unshare() -> list[str]:
+    """A command before another that lets it mount filesystems that nobody else sees."""
+    before = ["unshare", "--mount"]
+    probe = "mount -t tmpfs -o size=1m none /mnt"
+    try:
+        subprocess.run([*before, "sh", "-c", probe], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a small tmpfs needs root: run these tests with sudo")
+    return before

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +44,7 @@ UNREACHABLE = ("Retrying (", "Could not fetch URL", "NewConnectionError", "Netwo
 
 
 class Unavailable(Exception):
-    """The package index did not answer, so there is no incumbent to compare with."""
+    """What other people's programs need is not here; the message says what is missing."""
 
 
 # -- environments
@@ -61,25 +61,34 @@ def server_environment() -> Path:
 
 
 def _environment(name: str, requirements: tuple[str, ...], source: str = "") -> Path:
+    def fill(folder: Path) -> None:
+        if source:
+            _take_blueprint(folder, source)
+        pip(folder, "install", *requirements)
+
     folder = FOLDER / f"{name}-{sys.version_info[0]}.{sys.version_info[1]}"
-    made_of = folder / "made-of.json"
-    wanted = json.dumps([str(folder), sys.version, *requirements, source])
+    return environment(folder, fill, *requirements, source)
+
+
+def environment(folder: Path, fill: Callable[[Path], None], *made_of: str) -> Path:
+    """The virtual environment `folder`, which `fill` puts things into when it is made: if
+    it is not there, or was made of something else. Raises `Unavailable`."""
+    stamp = folder / "made-of.json"
+    wanted = json.dumps([str(folder), sys.version, *made_of])
     with _lock(folder):
-        if not made_of.is_file() or made_of.read_text() != wanted:
+        if not stamp.is_file() or stamp.read_text() != wanted:
             shutil.rmtree(folder, ignore_errors=True)
             _run([sys.executable, "-m", "venv", str(folder)])
-            if source:
-                _take_blueprint(folder, source)
-            _pip(folder, "install", *requirements)
-            made_of.write_text(wanted)
+            fill(folder)
+            stamp.write_text(wanted)
     return folder
 
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """Let one process at a time make an environment, the workers of xdist included."""
-    FOLDER.mkdir(exist_ok=True)
-    with (FOLDER / f"{folder.name}.lock").open("w") as file:
+    folder.parent.mkdir(exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -89,7 +98,7 @@ def _take_blueprint(folder: Path, source: str) -> None:
     # its own package `slapos`, which an installed one would hide.
     downloads = folder / "download"
     arguments = ("--no-deps", "--no-binary", ":all:", "--dest", str(downloads))
-    _pip(folder, "download", *arguments, source)
+    pip(folder, "download", *arguments, source)
     (archive,) = downloads.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         top = tar.getnames()[0].partition("/")[0]
@@ -98,7 +107,8 @@ def _take_blueprint(folder: Path, source: str) -> None:
         (folder / "shacache_proxy.py").write_bytes(member.read())
 
 
-def _pip(folder: Path, *arguments: str) -> None:
+def pip(folder: Path, *arguments: str) -> None:
+    """Run the pip of an environment; raises `Unavailable`."""
     _run([str(folder / "bin/pip"), "--no-input", "--retries", "1", *arguments])
 
 
@@ -108,7 +118,7 @@ def _run(command: list[str]) -> None:
     )
     if done.returncode:
         if any(words in done.stdout for words in UNREACHABLE):
-            raise Unavailable("the package index cannot be reached: no incumbent here")
+            raise Unavailable("the package index cannot be reached")
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}")
 
 

@@ -30,8 +30,10 @@ MARKS = "not incumbent and not buildout and not long"
 SLOW = (
     "cli/test_*",
     "hook/test_*",
+    "recipes_library/test_*",
     "test_packaging.py",
     "test_readme.py",
+    "test_readme_recipes.py",
     "test_server_durability.py",
 )
 """What starts a process, or a whole buildout, for each test: minutes on every Python."""

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from io import BytesIO
@@ -55,9 +56,20 @@ class Run:
         """Whether a line of the report begins so."""
         return any(found.startswith(line) for found in self.report)
 
+    @property
+    def misses(self) -> str:
+        """Why look-ups gave nothing, as the report says it."""
+        start = "not in the network cache: "
+        lines = (line for line in self.report if line.startswith(start))
+        return next(lines, start)[len(start) :]
+
 
 _NAME = "slapos.networkcache: "
 _FIRST = ("the network cache was off", "from the network cache")
+
+
+def _pins_here() -> dict[str, str]:
+    return {name: version(name) for name in PINNED}
 
 
 @dataclass
@@ -65,11 +77,16 @@ class Node:
     """A machine: a folder with a home, a place for temporary files and a buildout.
 
     `index` is the package index that buildout and pip use; empty for their default.
+    `python` is the one that runs buildout, `pins` what a profile pins of what it has
+    installed, and `wrap` a command that runs the command which follows it.
     """
 
     root: Path
     index: str
     environment: dict[str, str] = field(default_factory=dict)
+    python: Path = Path(sys.executable)
+    pins: Mapping[str, str] = field(default_factory=_pins_here)
+    wrap: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.home, self.place = self.root / "home", self.root / "buildout"
@@ -87,7 +104,7 @@ class Node:
 
     def profile(self, *sections: str, buildout: str = "", newest: str = "false") -> Path:
         """Write the buildout.cfg; `buildout` goes on with its first section."""
-        versions = "".join(f"{name} = {version(name)}\n" for name in PINNED)
+        versions = "".join(f"{name} = {pin}\n" for name, pin in self.pins.items())
         index = f"index = {self.index}\n" if self.index else ""
         head = f"[buildout]\n{index}newest = {newest}\n{buildout}\n"
         text = "\n".join([head, *sections, f"[versions]\n{versions}"])
@@ -102,14 +119,14 @@ class Node:
     def buildout(self, *arguments: str, **environment: str) -> Run:
         """``bin/buildout ARGUMENTS``."""
         script = "import sys; from zc.buildout.buildout import main; sys.exit(main())"
-        return self._run([sys.executable, "-c", script, *arguments], environment)
+        return self._run([str(self.python), "-c", script, *arguments], environment)
 
     def networkcache(self, *arguments: str, **environment: str) -> Run:
         """``networkcache buildout ARGUMENTS``, with its slapos.cfg if it has one."""
         words = list(arguments)
         if (self.root / "slapos.cfg").exists():
             words[:0] = ["--networkcache-config", str(self.root / "slapos.cfg")]
-        command = [sys.executable, "-m", "slapos.networkcache", "buildout", *words]
+        command = [str(self.python), "-m", "slapos.networkcache", "buildout", *words]
         return self._run(command, environment)
 
     def _run(self, command: list[str], environment: dict[str, str]) -> Run:
@@ -130,8 +147,8 @@ class Node:
             **environment,
         }
         done = subprocess.run(
-            command, cwd=self.place, env=env, capture_output=True, text=True,
-            timeout=TIMEOUT, stdin=subprocess.DEVNULL,
+            [*self.wrap, *command], cwd=self.place, env=env, capture_output=True,
+            text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         return Run(done.returncode, done.stdout, done.stderr)
 
@@ -145,7 +162,7 @@ class Node:
     @property
     def eggs(self) -> set[str]:
         """Names of what is installed."""
-        found = self.place.glob("eggs/*/*")
+        found = self.place.glob("eggs/**/*.egg")
         return {path.name.partition("-")[0] for path in found}
 
     @property

@@ -37,3 +37,10 @@ def run(script, *arguments, before=()):
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def mounted(size, script, unshare, root):
+    """The same with `root` on a small disk of its own, behind the fixture ``unshare``."""
+    root.mkdir()
+    mount = f"os.system(f'mount -t tmpfs -o size={size} none {{root}}') == 0 or exit(1)\n"
+    return run(mount + script, root, before=unshare)

@@ -41,14 +41,13 @@ from slapos.networkcache.errors import (
     Refusal,
     SourceFailure,
 )
+from slapos.networkcache.members import members_of_distribution, members_of_file
 from slapos.networkcache.publisher import (
     Publisher,
-    Uploader,
-    members_of_distribution,
-    members_of_file,
 )
 from slapos.networkcache.testing import NetworkCache, faults
 from slapos.networkcache.transport import Budget, Limits
+from slapos.networkcache.uploader import Uploader
 
 CONTENT = Digests.of([DATA])
 FILE = members_of_file(URL, checked=True)
@@ -277,13 +276,21 @@ def test_what_came_unchecked_is_published_again_once_it_is_checked(cache, make_p
     assert not published(checked=False)
 
 
-def test_an_entry_ends_when_the_signer_says_so(cache, make_publisher):
-    publish(make_publisher(options={"entry-expires": "1 h"}, clock=lambda: NOW))
-    assert pairs(cache)[0]["expires"] == NOW + 3600
-    # What ends is said again each time, or it would end some day.
-    assert publish(make_publisher(options={"entry-expires": "1 h"})).entry_sent
-    publish(make_publisher(options={"entry-expires": "1 h"}), expires=NOW + 10)
-    assert pairs(cache)[0]["expires"] == NOW + 10
+@pytest.mark.parametrize(("asked", "until"), [(None, 3600), (10, 10), (7200, 3600)])
+def test_an_entry_ends_when_the_signer_says_so(cache, make_publisher, asked, until):
+    publisher = make_publisher(options={"entry-expires": "1 h"}, clock=lambda: NOW)
+    publish(publisher, expires=asked and NOW + asked)
+    assert pairs(cache)[0]["expires"] == NOW + until
+
+
+@pytest.mark.parametrize(("later", "said_again"), [(1700, False), (1900, True)])
+def test_what_ends_is_said_again_in_time(cache, make_publisher, later, said_again):
+    """Once half of its time is over, or it would end some day."""
+    options = {"entry-expires": "1 h"}
+    publish(make_publisher(options=options, clock=lambda: NOW))
+    publisher = make_publisher(options=options, clock=lambda: NOW + later)
+    assert publish(publisher).entry_sent == said_again
+    assert publish(make_publisher()).entry_sent  # for good
 
 
 def test_a_legacy_pair_comes_last_and_begins_with_salt(cache, make_publisher):
@@ -412,7 +419,7 @@ UPLOAD = r"""
 import re, sys
 from slapos.networkcache.config import Config, Source
 from slapos.networkcache.digest import Digests, pieces_of
-from slapos.networkcache.publisher import Uploader
+from slapos.networkcache.uploader import Uploader
 cache, dir, path = sys.argv[1:]
 uploader = Uploader(Config.parse({"upload-cache-url": cache, "upload-dir-url": dir}))
 with open(path, "rb") as file:

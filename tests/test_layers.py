@@ -16,13 +16,14 @@ ROOT = Path(__file__).parents[1] / "slapos" / "networkcache"
 LAYERS = [
     # values: bytes in, answers out; no file, no socket, no clock
     "errors digest key entry certificates binding trust weighing urls protocol ranges"
-    " config criteria precedence quantities printable",
+    " config criteria members precedence quantities printable record",
     # the outside world, one door each
-    "configfile transport storage",
+    "configfile transport storage decompression",
     # what it does
-    "seen download publisher outcome client server",
+    "foreseen holding outbox prefetch seen uploader download publisher outcome client libnetworkcache server"
+    " localstore spool private_folder bounded_folder unpacking",
     # who asks for it
-    "buildout cli testing __main__ __init__",
+    "buildout recipes cli testing __main__ __init__",
 ]
 LAYER = {room: level for level, rooms in enumerate(LAYERS) for room in rooms.split()}
 
@@ -34,7 +35,17 @@ FORBIDDEN = {
     "publisher": {"server"},
     "client": {"server"},
     "buildout": {"server"},
-    "server": {"client", "download", "publisher", "seen", "transport"},
+    "recipes": {"server", "client", "publisher", "transport"},
+    "unpacking": {"transport", "storage", "server"},
+    "server": {
+        "client",
+        "download",
+        "publisher",
+        "seen",
+        "transport",
+        "localstore",
+        "spool",
+    },
 }
 OUTSIDE = {"requests", "socket", "aiohttp", "sqlite3", "subprocess", "zc", "time", "os"}
 """Not for values."""

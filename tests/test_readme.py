@@ -42,6 +42,8 @@ ALIASES = {
 SECTIONS = {
     "networkcache buildout": "In a profile",
     "networkcache lookup": "Look up",
+    "networkcache why": "Why",
+    "networkcache doctor": "Doctor",
     "networkcache download": "Download",
     "networkcache upload": "Upload",
     "networkcache key generate": "Make a key",
@@ -279,18 +281,25 @@ def test_what_was_published_comes_from_the_cache(walk):
     (folder / "software.cfg").write_text((walk.home / "software.cfg").read_text())
     asked = len(walk.origin.requests)
     said = walk.must(blocks("Quick start")[-1], "other").stderr
-    assert f"from the network cache {walk.server}/shadir: 1 file," in said
+    assert "from the local store: 1 file," in said
+    assert "from their origin: 0 files," in said
     assert len(walk.origin.requests) == asked
 
 
 def test_the_program(walk):
-    (program,) = blocks("Programs")
+    program, _ = blocks("Programs")
     path = walk.home / "program.py"
     path.write_text(walk.here(program))
     assert walk.must(f"{sys.executable} program.py").stdout == ""
     assert (walk.home / "hello-1.0.tar.gz").read_bytes() == b"an archive"
     path.write_text(walk.here(program).replace("hello-1.0", "hello-2.0"))
     assert walk.must(f"{sys.executable} program.py").stdout.startswith("not-found ")
+
+
+def test_the_program_for_the_old_module(walk):
+    (program,) = blocks("For programs written for slapos.libnetworkcache")
+    (walk.home / "program.py").write_text(walk.here(program))
+    assert walk.must(f"{sys.executable} program.py").stdout == "an archive\n"
 
 
 def exit_codes():

@@ -6,13 +6,12 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-import subprocess
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from store_process import run
+from store_process import mounted, run
 
 from slapos.networkcache.entry import Key, Pair
 from slapos.networkcache.errors import StorageFailure
@@ -28,24 +27,6 @@ def stored(text):
 
 
 # A full disk, a limit, a disk that cannot be written
-
-
-@pytest.fixture
-def unshare():
-    """A command before another that lets it mount filesystems that nobody else sees."""
-    before = ["unshare", "--mount"]
-    probe = "mount -t tmpfs -o size=1m none /mnt"
-    try:
-        subprocess.run([*before, "sh", "-c", probe], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("mounting a small tmpfs needs root: run these tests with sudo")
-    return before
-
-
-def mounted(size, script, unshare, root):
-    root.mkdir()
-    mount = f"os.system(f'mount -t tmpfs -o size={size} none {{root}}') == 0 or exit(1)\n"
-    return run(mount + script, root, before=unshare)
 
 
 def test_a_full_disk_keeps_nothing_half_and_goes_on(unshare, tmp_path):

@@ -24,15 +24,23 @@ The map, from the rules to those who ask for them:
 `printable`               text from outside, as it may stand in a log
 ------------------------  ----------------------------------------------------------
 `configfile`, `seen`      a node's ``slapos.cfg``; the memory against roll-back
+`localstore`, `spool`     contents of the node; what could not be sent yet
+`private_folder`          a folder of this user's own
+`bounded_folder`          so many bytes and not more: the least used give way
 `transport`               the only door to the network, on the client side
 `storage`                 contents and entries at rest
+`decompression`           what is compressed, as a stream
 ------------------------  ----------------------------------------------------------
 `client`, `outcome`       look up, and all that was learned
+`holding`                 which sources hold a content
 `download`                fetch
 `publisher`               sign, and send
+`unpacking`               all that is in an archive, or nothing of it
+`libnetworkcache`         the module of that name for its programs, over these
 `server`                  the web application, and the processes that run it
 ------------------------  ----------------------------------------------------------
 `buildout`                the hook in zc.buildout
+`recipes`                 recipes for zc.buildout: download, unpack, check out
 `cli`                     the commands
 `testing`                 a network cache in memory, and the contracts of stores
 ========================  ==========================================================

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import md5
 
+from .digest import Digest
 from .entry import Entry, Key, Kind, urlmd5
 from .errors import InvalidKey, NotBelieved, Reason
 from .urls import (
@@ -62,6 +63,29 @@ class Request:
         except InvalidKey:  # too long
             return None
         return cls(key, without_fragment(url), _with_fragment(url, checksums))
+
+    @classmethod
+    def for_page(cls, url: str, requirement: str) -> Request:
+        """Ask for an index page, read for `requirement`; empty for a page of links."""
+        return cls(Key.for_page(url), without_fragment(url), requirement=requirement)
+
+    @classmethod
+    def for_run(cls, profile: str) -> Request:
+        """Ask for the record of earlier runs of a root profile; see `Key.for_run`."""
+        return cls(Key.for_run(profile), profile)
+
+    @classmethod
+    def for_bundle(cls, repository: str, revision: str) -> Request:
+        """Ask for the git bundle of a revision."""
+        return cls(Key.for_bundle(repository, revision), repository)
+
+    @property
+    def named_digest(self) -> Digest | None:
+        """The content, where a checksum is its name: then no entry is needed."""
+        for checksum in self.checksums:
+            if checksum.algorithm == "sha512":
+                return Digest(checksum.value)
+        return None
 
     def agrees(self, entry: Entry) -> bool | None:
         """Whether the entry names the content that the checksums ask for; None where it

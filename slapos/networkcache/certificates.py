@@ -98,18 +98,19 @@ class Certificate:
         """How good a signature over `data`, made as we sign, it is; None if it is none."""
         if not self._verifies(signature, data, _SHA512):
             return None
-        bits = self._rsa_bits
+        bits = self.rsa_bits
         return Strength.WEAK if bits and bits < RSA_BITS else Strength.STRONG
 
     def verify_legacy(self, signature: bytes, data: bytes) -> Strength | None:
         """The same for one made as older programs sign: RSA over SHA-1."""
-        bits = self._rsa_bits
+        bits = self.rsa_bits
         if not bits or not self._verifies(signature, data, _SHA1):
             return None
         return Strength.WEAK if bits < LEGACY_RSA_BITS else Strength.LEGACY
 
     @property
-    def _rsa_bits(self) -> int | None:
+    def rsa_bits(self) -> int | None:
+        """How large its key is; None where that is no RSA key."""
         return self.key.key_size if isinstance(self.key, rsa.RSAPublicKey) else None
 
     def _verifies(self, signature: bytes, data: bytes, hash: hashes.HashAlgorithm) -> bool:

@@ -8,27 +8,30 @@ when it is right. How to publish is in `publisher`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from .binding import Request
 from .certificates import CertificateList
 from .config import Config, Source
-from .digest import PIECE
-from .download import Partial, Progress
-from .entry import Pair
+from .digest import Digest
+from .download import Failed, Partial, Progress, take_far, take_near
+from .entry import Key, Pair
 from .errors import (
     InvalidEntry,
-    NetworkcacheError,
     NotBelieved,
     NotFound,
     Reason,
     Refusal,
     SourceFailure,
-    WrongContent,
+    StorageFailure,
 )
+from .foreseen import Foreseen
+from .holding import Holding, held_at
+from .localstore import LocalStore
 from .outcome import Answer, Outcome, Verdict, most_telling, vouchings
 from .seen import Seen, SeenInMemory, open_seen
 from .transport import Budget, Limits, Transport
@@ -37,20 +40,14 @@ from .urls import has_secret
 
 logger = logging.getLogger("slapos.networkcache")
 
-Failed = Callable[[Source, NetworkcacheError], None]
-"""Told a source that did not give a content, and why."""
-
-_CUTS = 20
-"""How often a content may be cut at one source without a mebibyte in between."""
-
 
 class Client:
     """Looks up and fetches, for one run.
 
     `config` says where and whom to believe; `sources` other sources than those of the
     download cache. `seen` remembers against roll-back, and is closed with the client;
-    `clock` gives the POSIX time, `limits` bounds each attempt. Safe to use from several
-    threads.
+    `local` is the node's own store of contents; `clock` gives the POSIX time, `limits`
+    bounds each attempt. Safe to use from several threads.
     """
 
     def __init__(
@@ -59,11 +56,13 @@ class Client:
         *,
         sources: Sequence[Source] | None = None,
         seen: Seen | None = None,
+        local: LocalStore | None = None,
         clock: Callable[[], float] = time.time,
         budget: Budget | None = None,
         limits: Limits | None = None,
     ):
         self.config = config
+        self.local = local
         self.budget = budget or Budget(config.time_budget)
         self.certificates = CertificateList.parse(config.certificate_list)
         self.policy = Policy(
@@ -86,21 +85,45 @@ class Client:
             )
             for source in (config.sources if sources is None else sources)
         ]
+        self._foreseen = Foreseen(self._transports)
 
     def close(self) -> None:
         for transport in self._transports:
             transport.close()
         self._seen.close()
 
+    # -- many at once
+
+    def foresee(self, keys: Iterable[Key], *, only_in_batches: bool = False) -> None:
+        """Ask for many keys in few requests: `look_up` then answers from what the sources
+        said, and does not ask them again. A source that knows no batches is asked key by
+        key, or not at all. Never raises for what a source says or does."""
+        self._foreseen.ask(
+            keys, pooled=self.policy.threshold > 1, only_in_batches=only_in_batches
+        )
+
+    def forget(self, key: Key) -> None:
+        """Ask anew for `key`, since something was published there."""
+        self._foreseen.forget(key)
+
     # -- look up
 
-    def look_up(self, request: Request, *, ask_all: bool = False) -> Outcome:
+    def look_up(
+        self, request: Request, *, ask_all: bool = False, remember: bool = True
+    ) -> Outcome:
         """Ask the sources, nearest first, until an entry is believed, or all of them.
 
+        What the request itself names by its SHA-512 needs no entry, and is not asked
+        for. `remember` tells whether what is believed counts against roll-back later.
         Never raises for what a source says or does; see `Outcome`.
         """
         if hindrance := self._hindrance(request):
             return Outcome(request, refusal=hindrance)
+        if (digest := request.named_digest) is not None and not ask_all:
+            try:
+                return Outcome(request, trusted=self.policy.named_by_profile(digest))
+            except NotBelieved as refusal:
+                return Outcome(request, refusal=refusal)
         answers: list[Answer] = []
         weighed = Weighed()
         newest = self._seen.newest(request, self._listed, self.policy.threshold)
@@ -116,7 +139,8 @@ class Client:
         except NotFound:
             telling = most_telling(answers) or NotFound("no source has an entry for it")
             return Outcome(request, answers, None, telling, weighed)
-        self._remember(request, trusted)
+        if remember:
+            self._remember(request, trusted)
         return Outcome(request, answers, trusted, weighed=weighed)
 
     def _remember(self, request: Request, trusted: TrustedEntry) -> None:
@@ -143,7 +167,7 @@ class Client:
 
     def _ask(self, transport: Transport, request: Request) -> Answer:
         try:
-            pairs = transport.look_up(request.key)
+            pairs = self._foreseen.look_up(transport, request.key)
         except (NotFound, Refusal, SourceFailure) as failure:
             return Answer(transport.source, failure=failure)
         return Answer(transport.source, self._examine(pairs, request))
@@ -192,8 +216,9 @@ class Client:
         path: str,
         progress: Progress | None = None,
         failed: Failed | None = None,
-    ) -> Source:
-        """Download what `outcome` trusts to `path`, and say which source it came from.
+    ) -> Source | None:
+        """Bring what `outcome` trusts to `path`, and say which source it came from; None
+        where the local store had it.
 
         The nearest source that named the content is asked first, then the others.
         Nothing stands at `path` before it is right; `failed` is told of each source that
@@ -221,28 +246,61 @@ class Client:
         progress: Progress | None = None,
         first: int = 0,
         failed: Failed | None = None,
-    ) -> Source:
+    ) -> Source | None:
         """The same for what is trusted without a look-up; `first` is the place of the
         source that is asked first."""
-        failure: NetworkcacheError = NotFound("no source has the content")
         checksums = request.checksums if request else ()
         with Partial(path, trusted, checksums, progress) as partial:
-            order = self._transports[first:] + self._transports[:first]
-            for transport in order:
-                try:
-                    _download(transport, trusted, partial)
-                except (NotFound, Refusal, SourceFailure, WrongContent) as error:
-                    failure = failure if isinstance(error, NotFound) else error
-                    if failed is not None:
-                        failed(transport.source, error)
-                    continue
+            if self.local is not None and take_near(self.local, trusted, partial):
                 partial.commit()
-                return transport.source
-        raise failure
+                return None
+            source = take_far(self._nearest(first), trusted, partial, failed)
+            partial.commit()
+        if self.local is not None:
+            with contextlib.suppress(StorageFailure):
+                self.local.add(trusted.digest, path)
+        return source
+
+    def fetch_ahead(
+        self, trusted: TrustedEntry, progress: Progress | None = None, first: int = 0
+    ) -> Source | None:
+        """Bring what is trusted into the local store, where `fetch` finds it; what is
+        there already stays. Raises as `fetch` does, and `StorageFailure`."""
+        assert self.local is not None
+        if self.local.has(trusted.digest):
+            return None
+        with (
+            self.local.incoming(trusted.digest, trusted.size) as path,
+            Partial(path, trusted, (), progress) as partial,
+        ):
+            source = take_far(self._nearest(first), trusted, partial)
+            partial.commit()
+        return source
+
+    def _nearest(self, first: int) -> list[Transport]:
+        return self._transports[first:] + self._transports[:first]
+
+    # -- look around
+
+    def newest_believed(self, request: Request) -> int | None:
+        """The `created`, in POSIX seconds, that counts against roll-back."""
+        return self._seen.newest(request, self._listed, self.policy.threshold)
+
+    def where(self, digests: Iterable[Digest]) -> list[Holding]:
+        """Which of these contents each source holds, nearest first.
+
+        Never raises for what a source says or does.
+        """
+        wanted = tuple(dict.fromkeys(digests))
+        return [held_at(transport, wanted) for transport in self._transports]
 
 
 def open_client(
-    config: Config, *, remembers: bool = True, budget: Budget | None = None
+    config: Config,
+    *,
+    remembers: bool = True,
+    budget: Budget | None = None,
+    local: LocalStore | None = None,
 ) -> tuple[Client, list[str]]:
     """A client with the user's memory against roll-back, and what hinders it, in
     sentences for its user.
@@ -251,7 +309,7 @@ def open_client(
     `InvalidConfiguration` where the TLS files cannot be used.
     """
     seen, warnings = open_seen() if remembers else (SeenInMemory(), [])
-    client = Client(config, seen=seen, budget=budget)
+    client = Client(config, seen=seen, budget=budget, local=local)
     warnings += client.certificates.problems
     if not client.certificates.certificates:
         warnings.append(
@@ -259,30 +317,3 @@ def open_client(
             " network cache is believed"
         )
     return client, warnings
-
-
-def _download(transport: Transport, trusted: TrustedEntry, partial: Partial) -> None:
-    """Bring `partial` to its end from one source.
-
-    What is cut is resumed as long as it gets further; what is wrong is asked for once
-    more, past any mirror in between, and then the source is left alone for the run.
-    """
-    anew = False
-    cuts = 0
-    while cuts < _CUTS:
-        begun_at = partial.count
-        try:
-            with transport.open(trusted.digest, partial.count, anew=anew) as incoming:
-                partial.take(incoming)
-            return
-        except SourceFailure:
-            if partial.count <= begun_at:
-                raise
-            cuts = cuts + 1 if partial.count < begun_at + PIECE else 0
-        except WrongContent:
-            partial.restart()
-            if anew:
-                transport.ban("it gave wrong content")
-                raise
-            anew = True
-    raise SourceFailure(Reason.UNREACHABLE, "the transfer was cut again and again")

@@ -1,20 +1,43 @@
-"""A content on its way to a file: nothing stands at its place before it is right."""
+"""A content on its way to a file: nothing stands at its place before it is right.
+
+`take_near` and `take_far` bring it there: from the node's own store, or from the sources,
+nearest first.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
 
-from .digest import Check, ChecksumCheck
-from .errors import NotBelieved, Reason, WrongContent
-from .transport import Incoming
+from .config import Source
+from .digest import PIECE, Check, ChecksumCheck
+from .errors import (
+    NetworkcacheError,
+    NotBelieved,
+    NotFound,
+    Reason,
+    Refusal,
+    SourceFailure,
+    StorageFailure,
+    WrongContent,
+)
+from .localstore import LocalStore
+from .transport import Incoming, Transport
 from .trust import TrustedEntry
 from .urls import Checksum
 
+logger = logging.getLogger("slapos.networkcache")
+
 Progress = Callable[[int, "int | None"], None]
 """Told the bytes that are there, and how many there will be where that is known."""
+Failed = Callable[[Source, NetworkcacheError], None]
+"""Told a source that did not give a content, and why."""
+
+_CUTS = 20
+"""How often a content may be cut at one source without a mebibyte in between."""
 
 
 class Partial:
@@ -90,3 +113,73 @@ class Partial:
         """Put the content into its place."""
         self._file.close()
         os.replace(self._temporary, self._path)
+
+
+def take_near(local: LocalStore, trusted: TrustedEntry, partial: Partial) -> bool:
+    """Whether the local store had it, right in every byte. What is wrong there is thrown
+    away. Raises as `Partial.take` where only a checksum of the request does not match."""
+    try:
+        with local.open(trusted.digest) as content:
+            partial.take(Incoming(0, content.size, content.pieces()))
+        return True
+    except NotFound:
+        return False
+    except WrongContent:
+        with contextlib.suppress(StorageFailure):
+            local.discard(trusted.digest)
+    except StorageFailure as error:
+        logger.debug("the local store: %s", error)
+    partial.restart()
+    return False
+
+
+def take_far(
+    transports: Sequence[Transport],
+    trusted: TrustedEntry,
+    partial: Partial,
+    failed: Failed | None = None,
+) -> Source:
+    """Bring `partial` to its end from the first source that can, and say which.
+
+    `failed` is told of each that did not. Raises `NotBelieved` (a checksum of the request
+    does not match), `NotFound` where nobody has it, else what the last source gave that
+    may: `WrongContent`, `Refusal` or `SourceFailure`.
+    """
+    failure: NetworkcacheError = NotFound("no source has the content")
+    for transport in transports:
+        try:
+            _download(transport, trusted, partial)
+        except (NotFound, Refusal, SourceFailure, WrongContent) as error:
+            failure = failure if isinstance(error, NotFound) else error
+            if failed is not None:
+                failed(transport.source, error)
+            continue
+        return transport.source
+    raise failure
+
+
+def _download(transport: Transport, trusted: TrustedEntry, partial: Partial) -> None:
+    """Bring `partial` to its end from one source.
+
+    What is cut is resumed as long as it gets further; what is wrong is asked for once
+    more, past any mirror in between, and then the source is left alone for the run.
+    """
+    anew = False
+    cuts = 0
+    while cuts < _CUTS:
+        begun_at = partial.count
+        try:
+            with transport.open(trusted.digest, partial.count, anew=anew) as incoming:
+                partial.take(incoming)
+            return
+        except SourceFailure:
+            if partial.count <= begun_at:
+                raise
+            cuts = cuts + 1 if partial.count < begun_at + PIECE else 0
+        except WrongContent:
+            partial.restart()
+            if anew:
+                transport.ban("it gave wrong content")
+                raise
+            anew = True
+    raise SourceFailure(Reason.UNREACHABLE, "the transfer was cut again and again")

@@ -8,6 +8,7 @@ The tree::
     │   ├── InvalidKey
     │   ├── InvalidEntry        carries the Reason: bad-entry or unknown-format
     │   │   └── EntryTooLarge
+    │   ├── InvalidArchive
     │   └── InvalidConfiguration
     ├── NotFound                the normal miss: lets the next source try
     ├── NotBelieved             there was something, and why none of it counts
@@ -121,6 +122,10 @@ class InvalidEntry(InvalidInput):
 
 class EntryTooLarge(InvalidEntry):
     """A pair of more bytes than a directory keeps."""
+
+
+class InvalidArchive(InvalidInput):
+    """An archive that is damaged, or that has in it what is never unpacked."""
 
 
 class InvalidConfiguration(InvalidInput):

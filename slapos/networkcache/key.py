@@ -15,6 +15,7 @@ KEY_LIMIT = 255
 _KEY = re.compile(rf"[!-~]{{1,{KEY_LIMIT}}}\Z")
 _FORBIDDEN_IN_KEY = frozenset("/?#%\\")
 _MD5 = re.compile(r"[0-9a-f]{32}\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class Kind(Enum):
@@ -74,6 +75,26 @@ class Key:
     def for_distribution(cls, name: str, version: str) -> Key:
         """The key of a Python distribution: its sdist and all its wheels."""
         return cls.parse(f"{Kind.DISTRIBUTION.value}{name}={version}")
+
+    @classmethod
+    def for_page(cls, url: str) -> Key:
+        """The key of an index page, or of the 404 in its place."""
+        return cls(Kind.PAGE.value + urlmd5(url))
+
+    @classmethod
+    def for_run(cls, profile: str) -> Key:
+        """The key of a run record: `profile` is the URL of the root profile, or the
+        SHA-256 of a local one in hexadecimal."""
+        made = profile if _SHA256.match(profile) else urlmd5(profile)
+        return cls(Kind.RUN.value + made)
+
+    @classmethod
+    def for_bundle(cls, repository: str, revision: str) -> Key:
+        """The key of a git bundle: a repository's URL and a full revision."""
+        made = hashlib.md5(
+            repository.encode("utf-8", "surrogatepass"), usedforsecurity=False
+        )
+        return cls.parse(f"{Kind.BUNDLE.value}{made.hexdigest()}={revision}")
 
     @classmethod
     def for_release(cls, software_url: str) -> Key:

@@ -1,8 +1,8 @@
 """Publish: sign what was fetched or built here, and send what the server lacks.
 
-A `Publisher` asks what is missing and sends only that, the content before the entry,
-streamed. It signs whatever it is given: that this came from its origin in this run, or
-was built here, is for the caller to see to.
+A `Publisher` signs a `Publication`, asks what of it is missing and sends only that, the
+content before the entry, streamed. It signs whatever it is given: that this came from its
+origin in this run, or was built here, is for the caller to see to.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any, NamedTuple
 
 from .binding import Request
 from .certificates import Certificate, CertificateList, Signer
 from .config import Config, Source
-from .digest import Digests
+from .digest import Digest, Digests
 from .entry import Entry, Key, Pair
 from .errors import (
     Code,
@@ -31,13 +32,27 @@ from .errors import (
     Refusal,
 )
 from .protocol import Batch, encode_put
-from .transport import Budget, Limits, Transport
+from .transport import Budget, Limits
 from .trust import Policy, Vouching
+from .uploader import Uploader
 from .urls import has_secret
 from .weighing import statement_of
 
-CLOCK_LIMIT = 300
-"""Seconds that this machine's clock may be off the server's."""
+
+@dataclass(frozen=True)
+class Publication:
+    """What is ready to be sent: a content, named by `digest` and `size` in bytes, and the
+    signed `pairs` that name it under `key`, in the order in which they are put."""
+
+    key: Key
+    digest: Digest
+    size: int
+    pairs: tuple[Pair, ...]
+
+    @property
+    def entry(self) -> Entry:
+        """What it says. Raises `InvalidEntry` where the pairs were read and are none."""
+        return Entry.parse(self.pairs[0].entry)
 
 
 class Published(NamedTuple):
@@ -58,69 +73,6 @@ def read_signer(path: str) -> Signer:
         if isinstance(error, FileNotFoundError):
             what = f"{what}: make one with generate-signature-key"
         raise InvalidConfiguration(f"signature-private-key-file {path}: {what}") from None
-
-
-class Uploader:
-    """Sends contents to one network cache, for one run. It signs nothing, and so needs
-    no key.
-
-    `config` names the upload URLs and the files for https; `upload` another target.
-    Raises `InvalidConfiguration` where there is none.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        *,
-        upload: Source | None = None,
-        budget: Budget | None = None,
-        limits: Limits | None = None,
-    ):
-        target = upload or config.upload
-        if target is None:
-            raise InvalidConfiguration(
-                "uploading needs upload-cache-url and upload-dir-url"
-            )
-        self.budget = budget or Budget(config.time_budget)
-        self.transport = Transport(
-            target,
-            self.budget,
-            cache_tls=config.cache_tls,
-            dir_tls=config.dir_tls,
-            limits=limits or Limits(),
-        )
-
-    def close(self) -> None:
-        self.transport.close()
-
-    def store(self, file: IO[bytes], content: Digests) -> bool:
-        """Upload a content that the server lacks; whether it had to be sent.
-
-        Raises `NotPublished`, `Refusal` and `SourceFailure`.
-        """
-        missing = not self.transport.has(content.sha512)
-        self.check_clock()
-        if missing:
-            self.send(file, content)
-        return missing
-
-    def send(self, file: IO[bytes], content: Digests) -> None:
-        """Upload a content, be it there or not."""
-
-        def rewind() -> IO[bytes]:
-            file.seek(0)
-            return file
-
-        self.transport.store(content.sha512, content.size, rewind)
-
-    def check_clock(self) -> None:
-        """Raise `NotPublished` where the server's last answer tells another time."""
-        offset = self.transport.clock_offset
-        if offset is not None and abs(offset) > CLOCK_LIMIT:
-            raise NotPublished(
-                Reason.CLOCK,
-                f"this clock is {abs(offset):.0f} s off the server's: nothing is published",
-            )
 
 
 class Publisher:
@@ -211,28 +163,49 @@ class Publisher:
     ) -> Published:
         """Make `key` mean the content of `file`, whose digests are `content`.
 
-        `members` is what the kind of key asks for; see `members_of_file` and
-        `members_of_distribution`. `expires` in POSIX seconds bounds how long it is
-        believed. Raises `NotPublished`, `Refusal` and `SourceFailure`.
+        `members` and `expires` are as for `sign`. Raises `NotPublished`, `Refusal` and
+        `SourceFailure`.
         """
-        if hindrance := self.hindrance(str(members.get("url", ""))):
+        return self.send(self.sign(key, content, members, expires=expires), file)
+
+    def sign(
+        self,
+        key: Key,
+        content: Digests,
+        members: Mapping[str, Any],
+        *,
+        expires: int | None = None,
+    ) -> Publication:
+        """Say, signed, that `key` means a content.
+
+        `members` is what the kind of key asks for, see the module `members`; `expires`
+        in POSIX seconds bounds how long it is believed. Raises `NotPublished`.
+        """
+        if hindrance := self.hindrance(_subject(members)):
             raise hindrance
         make = self._maker(key, content, members, expires)
-        entry = make()
-        missing, pairs = self._ask(key, content)
+        return Publication(key, content.sha512, content.size, self._pairs(make))
+
+    def send(self, publication: Publication, file: IO[bytes]) -> Published:
+        """Send what the server lacks of a publication whose content is in `file`.
+
+        Raises `NotPublished`, `Refusal` and `SourceFailure`.
+        """
+        key, entry = publication.key, publication.entry
+        missing, pairs = self._ask(publication)
         self._uploader.check_clock()
         if missing:
-            self._uploader.send(file, content)
+            self._uploader.send(file, publication.digest, publication.size)
         if self._stands(entry, key, pairs):
             return Published(entry, missing, False)
-        for pair in self._sign(entry, make):
+        for pair in publication.pairs:
             body = encode_put(pair)
             try:
                 self._transport.put(key, body)
             except Refusal as error:
                 if error.code is not Code.MISSING_CONTENT:
                     raise
-                self._uploader.send(file, content)
+                self._uploader.send(file, publication.digest, publication.size)
                 self._transport.put(key, body)
                 missing = True
         return Published(entry, missing, True)
@@ -251,46 +224,53 @@ class Publisher:
             Entry.make, key, content, now, members, expires=expires, signer=signer
         )
 
-    def _sign(self, entry: Entry, make: Callable[..., Entry]) -> list[Pair]:
+    def _pairs(self, make: Callable[..., Entry]) -> tuple[Pair, ...]:
         """The pairs to put, in that order: an old server keeps only the last."""
         pairs = []
         if self._signer.signs:
-            pairs.append(Pair(entry.text, self._signer.sign(entry.text)))
+            text = make().text
+            pairs.append(Pair(text, self._signer.sign(text)))
         if self.config.publish_legacy:
             # SHA-1 falls to chosen prefixes: what nobody can predict stands first.
             old = make(salt=secrets.token_hex(16)).text
             pairs.append(Pair(old, self._signer.sign_legacy(old)))
-        return pairs
+        return tuple(pairs)
 
-    def _ask(
-        self, key: Key, content: Digests
-    ) -> tuple[bool, Sequence[Pair | InvalidEntry]]:
+    def _ask(self, publication: Publication) -> tuple[bool, Sequence[Pair | InvalidEntry]]:
         """Whether the content is missing there, and the pairs that the key has."""
-        answer = self._transport.batch(Batch((key,), (content.sha512,)))
+        key, digest = publication.key, publication.digest
+        answer = self._transport.batch(Batch((key,), (digest,)))
         if answer is not None:
-            return content.sha512 in answer.missing_content, answer.entries.get(key, ())
+            return digest in answer.missing_content, answer.entries.get(key, ())
         try:
             pairs = self._transport.look_up(key)
         except NotFound:
             pairs = []
-        return not self._transport.has(content.sha512), pairs
+        return not self._transport.has(digest), pairs
 
     def _stands(self, entry: Entry, key: Key, pairs: Sequence[Pair | InvalidEntry]) -> bool:
-        """Whether this signer says the same already, for good, and nobody who is
-        believed said anything newer."""
+        """Whether this signer says the same already, for at least half as long, and
+        nobody who is believed said anything newer."""
         newest, ours = -1, {False: -1, True: -1}
         for found in self._vouchings(key, pairs):
             created = -1 if found.entry.created is None else found.entry.created
             newest = max(newest, created)
             if (
                 found.certificate.fingerprint == self._signer.fingerprint
-                and found.entry.expires is None
+                and self._lasts(found.entry, entry)
                 and found.statement == statement_of(entry)
                 and found.entry.transport in (None, entry.transport)
             ):
                 ours[found.legacy] = max(ours[found.legacy], created)
         wanted = [False] * self._signer.signs + [True] * self.config.publish_legacy
-        return entry.expires is None and all(0 <= ours[old] >= newest for old in wanted)
+        return all(0 <= ours[old] >= newest for old in wanted)
+
+    def _lasts(self, there: Entry, new: Entry) -> bool:
+        """Whether what stands there is believed long enough to spare what is new."""
+        if there.expires is None or new.expires is None:
+            return there.expires == new.expires
+        now = self._clock()
+        return there.expires - now >= (new.expires - now) / 2
 
     def _vouchings(
         self, key: Key, pairs: Sequence[Pair | InvalidEntry]
@@ -307,27 +287,7 @@ class Publisher:
                 self._budget.charge(self._budget.clock() - begin)
 
 
-def members_of_file(url: str, *, checked: bool) -> dict[str, Any]:
-    """What an entry for the URL of a file says.
-
-    `checked` tells that it came over verified https, or had the checksum that the
-    profile or the URL asked for.
-    """
-    return {"url": url, **_transport_of(checked)}
-
-
-def members_of_distribution(
-    url: str, basename: str, name: str, version: str, *, checked: bool
-) -> dict[str, Any]:
-    """The same for a Python distribution."""
-    return {
-        "url": url,
-        "basename": basename,
-        "name": name,
-        "version": version,
-        **_transport_of(checked),
-    }
-
-
-def _transport_of(checked: bool) -> dict[str, str]:
-    return {} if checked else {"transport": "http"}
+def _subject(members: Mapping[str, Any]) -> str:
+    """The URL that an entry is about: it may be blacklisted, or hold a secret."""
+    names = ("url", "repository", "profile", "software_url")
+    return next((str(members[name]) for name in names if name in members), "")

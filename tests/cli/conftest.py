@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator
+
 import pytest
 from commands import Node, publish
 
@@ -21,3 +24,11 @@ def lone(tmp_path, server) -> Node:
 @pytest.fixture
 def published(node) -> Node:
     return publish(node)
+
+
+@pytest.fixture
+def dead() -> Iterator[str]:
+    """A URL where nobody answers, or will: its port is taken, and not listened at."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"

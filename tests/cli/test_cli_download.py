@@ -16,7 +16,8 @@ from commands import CONTENT, SHA512, TIMEOUT, URL, Node, entries, publish
 from slapos.networkcache.config import Config
 from slapos.networkcache.digest import Digests
 from slapos.networkcache.entry import Key
-from slapos.networkcache.publisher import Publisher, members_of_file
+from slapos.networkcache.members import members_of_file
+from slapos.networkcache.publisher import Publisher
 
 
 def tamper(server, content: bytes = b"evil content") -> None:

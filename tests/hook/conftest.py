@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import buildouts
 import pytest
+from buildouts import Buildout
+from incumbents import Unavailable
 from nodes import Node, Publisher, entries, file_key, reads
 from origin import Origin
 
@@ -56,3 +59,12 @@ def origin() -> Iterator[Origin]:
 @pytest.fixture
 def site(tmp_path: Path, shared_server, origin: Origin) -> Site:
     return Site(tmp_path, shared_server, origin)
+
+
+@pytest.fixture(scope="module", params=buildouts.TOOLS)
+def zc_buildout(request: pytest.FixtureRequest) -> Buildout:
+    """Each version of zc.buildout in turn."""
+    try:
+        return buildouts.buildout(request.param)
+    except Unavailable as error:
+        pytest.skip(str(error))

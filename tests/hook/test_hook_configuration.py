@@ -19,16 +19,16 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "assigned", "letters"),
+    ("words", "assigned", "letters", "profile"),
     [
-        (["-NUvvc", "x.cfg", "a=b"], {"buildout": {"a": "b"}}, "NUvv"),
-        (["-cx=y.cfg", "s:a=b=c"], {"s": {"a": "b=c"}}, ""),
-        (["-qt", "30", "s : a = b", "install", "s:c=d"], {"s": {"a": "b"}}, "q"),
-        (["--version", "s:a="], {"s": {"a": ""}}, ""),
+        (["-NUvvc", "x.cfg", "a=b"], {"buildout": {"a": "b"}}, "NUvv", "x.cfg"),
+        (["-cx=y.cfg", "s:a=b=c"], {"s": {"a": "b=c"}}, "", "x=y.cfg"),
+        (["-qt", "30", "s : a = b", "install", "s:c=d"], {"s": {"a": "b"}}, "q", None),
+        (["--version", "s:a="], {"s": {"a": ""}}, "", None),
     ],
 )
-def test_command_line_is_read_as_buildout_reads_it(words, assigned, letters):
-    assert CommandLine.parse(words) == (assigned, letters)
+def test_command_line_is_read_as_buildout_reads_it(words, assigned, letters, profile):
+    assert CommandLine.parse(words) == (assigned, letters, profile or "buildout.cfg")
 
 
 def test_places_of_a_node(home):

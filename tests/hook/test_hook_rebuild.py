@@ -30,7 +30,7 @@ def prepare(site, name: str) -> str:
 
 
 def files_of(name: str) -> set[str]:
-    """What is asked of an origin if nothing comes from a cache, less index pages."""
+    """What is asked of an origin if nothing comes from a cache."""
     python = make_egg.__globals__["sys"].version_info
     return {
         f"/{name}/software.cfg",
@@ -39,11 +39,12 @@ def files_of(name: str) -> set[str]:
         f"/files/{name}wheel-1.0-py3-none-any.whl",
         f"/files/{name}egg-1.0-py{python[0]}.{python[1]}.egg",
         f"/files/{name}sdist-1.0.tar.gz",
+        *(f"/simple/{name}{kind}/" for kind in MAKERS),
     }
 
 
 def asked(site) -> set[str]:
-    return {r.path for r in site.origin.requests if not r.path.startswith("/simple/")}
+    return {r.path for r in site.origin.requests}
 
 
 def check_built(node, name: str) -> None:
@@ -63,17 +64,18 @@ def test_command(site):
     check_built(first, "command")
     assert asked(site) == files_of("command")
     # The tarball is asked for twice: without and with a checksum.
-    assert run.reports("from the network cache http"), run.report
-    assert run.reports("from their origin: 6 files"), run.report
-    assert run.reports("published: 6 files"), run.report
-    assert run.reports("not in the network cache: 6 not-found"), run.report
+    assert run.reports("from the local store: 1 file,"), run.report
+    assert run.reports("from their origin: 9 files"), run.report
+    assert run.reports("published: 9 files"), run.report
+    assert run.reports("not in the network cache: 9 not-found"), run.report
 
     site.origin.forget()
     run = second.networkcache()
     assert run.code == 0, run.said
     check_built(second, "command")
     assert asked(site) == set()
-    assert run.reports(f"from the network cache {site.cache.dir_url}: 7 files"), run.report
+    assert run.reports(f"from the network cache {site.cache.dir_url}: 9 files"), run.report
+    assert run.reports("from the local store: 1 file,"), run.report
     assert run.reports("from their origin: 0 files"), run.report
 
 
@@ -93,8 +95,8 @@ def test_extension(site, named):
     assert run.code == 0, run.said
     check_built(first, name)
     assert asked(site) == files_of(name)
-    # The profiles came before the extension was there.
-    assert run.reports("published: 4 files"), run.report
+    # The profiles came before the extension was there, and are fetched once more.
+    assert run.reports("published: 9 files"), run.report
     assert "/simple/slapos-networkcache/" not in {r.path for r in site.origin.requests}
 
     site.origin.forget()
@@ -102,7 +104,7 @@ def test_extension(site, named):
     assert run.code == 0, run.said
     check_built(second, name)
     assert asked(site) == profiles
-    assert run.reports(f"from the network cache {site.cache.dir_url}: 5 files"), run.report
+    assert run.reports(f"from the network cache {site.cache.dir_url}: 7 files"), run.report
     assert "unused option" not in run.said
 
 

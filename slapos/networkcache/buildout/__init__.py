@@ -2,12 +2,20 @@
 
 - `extension` is what ``extensions = slapos.networkcache`` loads;
 - `places` reads the options of a run from the places where a buildout keeps them;
-- `hook` patches the two methods through which zc.buildout fetches files;
+- `hook` puts the seams in place: `downloads`, `indexes`, `build_requirements` (with
+  `pip_index` and `pip_settings`), `opener` and `lifecycle`;
+- `pages` says when an index page comes from the cache;
 - `watching` watches a fetch from its origin, to tell whether it may be published;
-- `run` is one run: cache, then origin, then publish; a failure of the cache is
-  forgiven in `run.Run.forgiven` and nowhere else;
+- `run` is one run: cache, then origin; a failure of the cache is forgiven in
+  `run.Run.forgiven` and nowhere else;
+- `ahead` asks for all at once, by the record of an earlier run, or by what `expected`
+  reads in the profile;
+- `giving` is what a run publishes, and `earlier` what came before the extension did;
 - `report` counts, and says at the end what came from where.
 
 Nothing here imports the client before the first fetch: an extension that is only loaded
 must cost nothing.
 """
+
+SCRIPT = "NETWORKCACHE_BIN_BUILDOUT"
+"""Names, to the child that buildout starts after an upgrade, the script it stands for."""

@@ -51,6 +51,21 @@ def of_buildout(buildout: Any) -> Layers:
     return layers
 
 
+def config_file_of(buildout: Any, command_line: CommandLine) -> str:
+    """The root profile of a `Buildout`: its URL, or an absolute path. buildout has left
+    the folder in which it was started."""
+    name = command_line.config_file
+    if is_remote(name) or os.path.isabs(name):
+        return name
+    end = os.path.join(os.sep, os.path.normpath(name))
+    for section in getattr(buildout, "_annotated", {}).values():
+        for key in section.values():
+            source = str(getattr(key, "source", ""))
+            if os.path.isabs(source) and source.endswith(end):
+                return source
+    return os.path.abspath(name)
+
+
 def _values(buildout: Any, name: str, annotated: Mapping[str, Any]) -> dict[str, str]:
     """What buildout made of a section; as it stands where it refers to what is not there,
     so that it is reading the option that fails, and not the build."""
@@ -111,9 +126,13 @@ def _read_user_defaults(command_line: CommandLine) -> tuple[Sections, set[str]]:
     files: set[str] = set()
     if not command_line.user_defaults:
         return {}, files
+    return _read(user_defaults_file(), files), files
+
+
+def user_defaults_file() -> str:
+    """Where they stand, be it there or not."""
     home = os.path.join(os.path.expanduser("~"), ".buildout")
-    path = os.path.join(os.environ.get("BUILDOUT_HOME", home), "default.cfg")
-    return _read(path, files), files
+    return os.path.join(os.environ.get("BUILDOUT_HOME", home), "default.cfg")
 
 
 def _read(path: str, files: set[str]) -> Sections:
@@ -161,11 +180,12 @@ def _update(into: dict[str, str], options: Mapping[str, str]) -> None:
 
 
 class CommandLine(NamedTuple):
-    """Buildout's arguments as far as they concern us: what they assign, by section, and
-    the `letters` of their options."""
+    """Buildout's arguments as far as they concern us: what they assign, by section, the
+    `letters` of their options, and the root profile, ``buildout.cfg`` by default."""
 
     assignments: Sections
     letters: str
+    config_file: str = "buildout.cfg"
 
     @property
     def user_defaults(self) -> bool:
@@ -182,13 +202,14 @@ class CommandLine(NamedTuple):
         """Read them as `zc.buildout.buildout.main` does."""
         assignments: Sections = {}
         letters = ""
+        config_file = cls._field_defaults["config_file"]
         rest = list(arguments)
         while rest:
             word = rest.pop(0)
             if word.startswith("-"):
-                cluster, takes_value = _cluster(word)
+                cluster, value = _cluster(word, rest)
                 letters += cluster
-                del rest[:takes_value]
+                config_file = config_file if value is None else value
             elif "=" in word:
                 target, value = word.split("=", 1)
                 section, colon, option = target.partition(":")
@@ -197,16 +218,20 @@ class CommandLine(NamedTuple):
                 assignments.setdefault(section.strip(), {})[option.strip()] = value.strip()
             else:
                 break
-        return cls(assignments, letters)
+        return cls(assignments, letters, config_file)
 
 
-def _cluster(word: str) -> tuple[str, int]:
-    """The letters of a cluster like ``-NUc``, and how many words its value takes."""
+def _cluster(word: str, rest: list[str]) -> tuple[str, str | None]:
+    """The letters of a cluster like ``-NUc``, and the profile that it names; takes the
+    value of an option from the `rest` of the words."""
     if word.startswith("--"):
-        return "", 0
+        return "", None
     for index, letter in enumerate(word):
         if letter == "c":
-            return word[1:index], int(index + 1 == len(word))
+            value = word[index + 1 :] or "".join(rest[:1])
+            del rest[: int(index + 1 == len(word))]
+            return word[1:index], value
         if letter == "t":
-            return word[1:index], 1
-    return word[1:], 0
+            del rest[:1]
+            return word[1:index], None
+    return word[1:], None

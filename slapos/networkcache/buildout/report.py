@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from ..errors import Reason
 from ..quantities import readable_size
 
+LOCAL = "the local store"
+"""The name under which the node's own store stands among the sources."""
 _SOURCES = 2
 """Sources that have a line of their own."""
 
@@ -39,8 +42,10 @@ class Report:
     those were not asked, `published` what was sent afterwards, `misses` why look-ups gave
     nothing, `refused` why single pairs did not count, `only_legacy` how many of them only
     lack ``signature-legacy = accept``, `failed` why contents did not come from a source,
-    `unpublished` why something was not sent, `legacy` how many files were believed in the
-    old way, `off` why the network cache was not used at all.
+    `unpublished` why something was not sent, `kept` how much of that the next run sends,
+    `legacy` how many files were believed in the old way, `saved` the seconds that the
+    origins had taken for what was taken from caches, as far as a record of an earlier run
+    tells, less what the caches took, `off` why the network cache was not used at all.
     """
 
     hits: dict[str, Tally] = field(default_factory=dict)
@@ -52,16 +57,23 @@ class Report:
     blocked: int = 0
     only_legacy: int = 0
     unpublished: Counter[str] = field(default_factory=Counter)
+    kept: int = 0
     legacy: int = 0
+    saved: float = 0.0
     off: str = ""
 
-    def hit(self, source: str, bytes: int, seconds: float) -> None:
+    def hit(self, source: str, bytes: int, seconds: float, saved: float = 0.0) -> None:
         self.hits.setdefault(source, Tally()).add(bytes, seconds)
+        self.saved += saved
 
     @property
     def empty(self) -> bool:
         """Whether nothing was fetched at all."""
         return not (self.hits or self.misses or self.origin.files)
+
+    def plain(self) -> dict[str, Any]:
+        """The same for programs; seconds and bytes are numbers."""
+        return {**asdict(self), "saved": round(self.saved, 3)}
 
     def lines(self) -> Iterator[str]:
         """What a person reads at the end of a run: at most ten lines."""
@@ -78,17 +90,23 @@ class Report:
             yield f"not in the network cache: {_counts(self.misses)}"
         yield from self._refusals()
         if self.unpublished:
-            yield f"not published: {_counts(self.unpublished)}"
+            kept = f"; {self.kept} kept, the next run sends them" if self.kept else ""
+            yield f"not published: {_counts(self.unpublished)}{kept}"
 
     def _taken(self) -> Iterator[str]:
-        sources = sorted(self.hits.items(), key=lambda item: -item[1].files)
-        if not sources:
+        sources = sorted(
+            self.hits.items(), key=lambda item: (item[0] == LOCAL, -item[1].files)
+        )
+        if not set(self.hits) - {LOCAL}:
             yield "from the network cache: nothing"
+        saved = f", which saved {self.saved:.1f} s" if self.saved >= 1 else ""
         for source, tally in sources[:_SOURCES]:
-            yield f"from the network cache {source}: {tally}"
+            where = source if source == LOCAL else f"the network cache {source}"
+            yield f"from {where}: {tally}{saved}"
+            saved = ""
         if others := sources[_SOURCES:]:
             rest = sum(tally.files for _, tally in others)
-            yield f"from {len(others)} other network caches: {rest} files"
+            yield f"from {len(others)} other places: {rest} files"
 
     def _refusals(self) -> Iterator[str]:
         if self.refused:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import zc.buildout
 
 from ..config import Config, Source
-from ..digest import Digests, mismatch, pieces_of
-from ..entry import Kind
 from ..errors import (
     InvalidConfiguration,
     NetworkcacheError,
@@ -23,34 +25,65 @@ from ..errors import (
 )
 from ..precedence import Place, merge
 from ..printable import readable
-from ..urls import Checksum, distribution_in
-from .report import Report
-from .watching import Fetch
+from .expected import Expected
+from .giving import Giving
+from .report import LOCAL, Report
 
 if TYPE_CHECKING:
     from ..binding import Request
     from ..client import Client
+    from ..localstore import LocalStore
     from ..outcome import Outcome
-    from ..publisher import Publisher
     from ..transport import Budget
+    from ..trust import TrustedEntry
+    from .ahead import Ahead
 
 _BLOCK = Reason.BLOCK_ORIGIN.value
+_PATIENCE = 30.0
+"""Seconds that a look-up waits for the same key to be published by this run."""
 logger = logging.getLogger("slapos.networkcache")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """What was taken from a cache: from `where`, `size` bytes in so many `seconds`."""
+
+    request: Request
+    trusted: TrustedEntry
+    where: str
+    size: int
+    seconds: float
 
 
 class Run:
     """What the hook needs to know of one run.
 
-    `layers` are the options of the node's own places. The client is made at the first
-    fetch, not before. Raises `InvalidConfiguration`; see `configure`.
+    `layers` are the options of the node's own places, `profile` names the root profile
+    as `Key.for_run` does. The client is made at the first fetch, not before. Raises
+    `InvalidConfiguration`; see `configure`.
     """
 
-    def __init__(self, layers: Mapping[Place, Mapping[str, str]]):
+    def __init__(
+        self, layers: Mapping[Place, Mapping[str, str]], profile: str | None = None
+    ):
         self.report = Report()
         self.config = Config()
+        self.profile = profile
+        self.expected = Expected()
+        self.unreachable: set[str] = set()
+        """Hosts of index pages that did not answer: they are tried once a run."""
+        self.restart: Sequence[str] | None = None
+        """The options of ours that a buildout which starts itself anew is to get; None
+        where the hook comes with an extension."""
+        self.restarted = False
+        self.report_file: str | None = None
+        """Where the report goes, as JSON."""
+        self.giving = Giving(self)
         self._layers = dict(layers)
         self._client: Client | None = None
-        self._publisher: Publisher | None = None
+        self._ahead: Ahead | None = None
+        self._local: LocalStore | None = None
+        self._retired: list[Client] = []
         self._budget: Budget | None = None
         self._said: set[str] = set()
         self._broken: InvalidConfiguration | None = None
@@ -64,7 +97,7 @@ class Run:
         """
         self._layers.update(layers)
         merged = merge(self._layers)
-        self.close()
+        before = self.config
         self._broken, self.report.off = None, ""
         try:
             self.config = Config.parse(merged.options)
@@ -74,14 +107,27 @@ class Run:
                 raise
             self.config = Config()
             self._turn_off(error)
+        if self.config != before:
+            self._start_anew()
         for note in (*merged.notes, *self.config.notes):
-            self._say(logging.INFO, note)
+            self.say(logging.INFO, note)
         for option in self.config.unknown:
-            self._say(logging.WARNING, f"unknown option of [networkcache]: {option}")
+            self.say(logging.WARNING, f"unknown option of [networkcache]: {option}")
+
+    def _start_anew(self) -> None:
+        """What was made of another configuration is not used any more; it is closed at
+        the end, for its threads may still be at work."""
+        if self._client is not None:
+            self._retired.append(self._client)
+        if self._ahead is not None:
+            self._ahead.close()
+        self._client = self._ahead = self._local = None
+        self.giving.start_anew()
 
     def _turn_off(self, error: InvalidConfiguration) -> None:
+        self._broken = error
         self.report.off = readable(error)
-        self._say(logging.WARNING, f"the network cache is off: {self.report.off}")
+        self.say(logging.WARNING, f"the network cache is off: {self.report.off}")
 
     @property
     def active(self) -> bool:
@@ -89,12 +135,36 @@ class Run:
         config = self.config
         return config.reads or config.publishes or config.block_origin
 
+    def finish(self, tick: Callable[[int], None] = lambda left: None) -> None:
+        """Publish what is left, let go of everything, and write the report; `tick` is told
+        how much is left to publish. Raises nothing."""
+        self.forgiven("publishing does not end well", lambda: self.giving.finish(tick))
+        self.forgiven("not all is put away", self.close)
+        if self.report_file is not None:
+            self.forgiven("there is no report", self._write_report)
+
+    def _write_report(self) -> None:
+        assert self.report_file is not None
+        report = self.report.plain()
+        if self.restarted and os.path.exists(self.report_file):
+            with open(self.report_file, encoding="utf-8") as file:
+                # The buildout that this one has started after an upgrade did the work.
+                report = {**json.load(file), "before_upgrade": report}
+        temporary = f"{self.report_file}.{os.getpid()}"
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(report, file, indent=2)
+            file.write("\n")
+        os.replace(temporary, self.report_file)
+
     def close(self) -> None:
-        """Let go of connections; what is needed again is made again."""
-        for part in (self._client, self._publisher):
-            if part is not None:
-                part.close()
-        self._client = self._publisher = None
+        """Let go of everything."""
+        if self._ahead is not None:
+            self._ahead.close()
+        for client in (*self._retired, self._client):
+            if client is not None:
+                client.close()
+        self.giving.close()
+        self._client = self._ahead = None
 
     def forgiven(self, what: str, action: Callable[[], object]) -> Exception | None:
         """Do what the cache is there for; what goes wrong costs a line in the log, and
@@ -112,16 +182,16 @@ class Run:
             # What is not published is worth a line each; a source that is left alone is
             # left alone for hundreds of URLs.
             key = what if isinstance(error, NotPublished) else why
-            self._say(logging.INFO, f"{what}: {why}", key)
+            self.say(logging.INFO, f"{what}: {why}", key)
             return error
         except Exception as error:
             why = f"{type(error).__name__}: {readable(error)}"
-            self._say(logging.WARNING, f"{what}: {why}", why)
+            self.say(logging.WARNING, f"{what}: {why}", why)
             logger.debug("", exc_info=True)
             return error
         return None
 
-    def _say(self, level: int, text: str, key: str | None = None) -> None:
+    def say(self, level: int, text: str, key: str | None = None) -> None:
         """Log it, the first time that `key`, by default the text, has to be said."""
         key = text if key is None else key
         logger.log(logging.DEBUG if key in self._said else level, "%s", text)
@@ -138,70 +208,159 @@ class Run:
         """
         if not (self.config.reads or self.config.block_origin):
             return False
+
+        def take() -> None:
+            if password:
+                raise NotBelieved(Reason.SECRET_URL, "its origin is asked with a password")
+            self.count(self._look_up(request, path))
+
         failure = self.forgiven(
-            f"{_name(request)} is not taken from the network cache",
-            lambda: self._take(request, path, password),
+            f"{name_of(request)} is not taken from the network cache", take
         )
         if failure is None:
             return True
-        self.report.misses[_reason_of(failure)] += 1
+        self.report.misses[reason_of(failure)] += 1
         if self.config.block_origin:
-            self.report.blocked += 1
-            raise zc.buildout.UserError(
-                f"{_name(request)} is not taken from the network cache"
-                f" ({_reason_of(failure)}: {readable(failure)}), and with {_BLOCK} = true"
-                " its origin is not asked"
-            )
+            raise self.blocked(request, failure)
         return False
 
-    def _take(self, request: Request, path: str, password: bool) -> None:
-        if password:
-            raise NotBelieved(Reason.SECRET_URL, "its origin is asked with a password")
-        client = self._get_client()
+    def blocked(
+        self, request: Request, failure: Exception | None = None
+    ) -> zc.buildout.UserError:
+        """What a build ends with where no cache has something, and no origin may be
+        asked; `failure` says why no cache has it."""
+        self.report.blocked += 1
+        why = f" ({reason_of(failure)}: {readable(failure)})" if failure else ""
+        return zc.buildout.UserError(
+            f"{name_of(request)} is not taken from the network cache{why}, and with"
+            f" {_BLOCK} = true its origin is not asked"
+        )
+
+    def _look_up(self, request: Request, path: str) -> Hit:
+        client = self.client()
+        self.look_ahead()
+        if self.giving.wait_for(request.key, _PATIENCE):
+            client.forget(request.key)
         begin = time.monotonic()
         outcome = client.look_up(request)
         refused = outcome.refused
         if outcome.trusted is not None:  # else one of these is the reason of the miss
             refused += outcome.weighed.refused.values()
-        self.report.refused.update(_reason_of(refusal) for refusal in refused)
+        self.report.refused.update(reason_of(refusal) for refusal in refused)
         self.report.only_legacy += outcome.only_legacy
+        return self._fetch(client, outcome, path, begin)
+
+    def _fetch(self, client: Client, outcome: Outcome, path: str, begin: float) -> Hit:
+        trusted = outcome.trusted
+        came = None
+        if self._ahead is not None and trusted is not None:
+            came = self._ahead.claim(trusted.digest)
         source = client.fetch(outcome, path, failed=self._source_failed)
-        self.report.hit(str(source), os.path.getsize(path), time.monotonic() - begin)
-        self._say_taken(outcome, str(source))
+        if source is None and came:
+            source = came.source
+        assert trusted is not None
+        where = LOCAL if source is None else str(source)
+        seconds = time.monotonic() - begin
+        return Hit(outcome.request, trusted, where, os.path.getsize(path), seconds)
+
+    def count(self, hit: Hit) -> None:
+        """Note that what was taken is used."""
+        key, digest = hit.request.key, hit.trusted.digest
+        origin = None
+        if self._ahead is not None:
+            origin = self._ahead.origin_seconds(key, digest)
+        saved = 0.0 if origin is None else origin - hit.seconds
+        self.report.hit(hit.where, hit.size, hit.seconds, saved)
+        self.report.legacy += hit.trusted.legacy
+        self.giving.used(key, digest, hit.size, origin)
+        logger.info(
+            "%s is taken from %s%s",
+            name_of(hit.request),
+            hit.where if hit.where == LOCAL else f"the network cache {hit.where}",
+            " (signed in the old way)" if hit.trusted.legacy else "",
+        )
+
+    def hindrance(self, request: Request) -> str | None:
+        """Why no cache has what `request` asks for; None where one has."""
+        try:
+            client = self.client()
+            self.look_ahead()
+            reason = client.look_up(request).reason
+            return None if reason is None else str(reason)
+        except InvalidConfiguration as error:
+            return str(error.reason)
+
+    def look_ahead(self) -> None:
+        """Ask for all at once that is known to be needed and was not asked for yet."""
+        if self._ahead is None:
+            from .ahead import Ahead
+
+            self._ahead = Ahead(self.client(), self.profile)
+        self._ahead.look(self.expected.keys, self.expected.guesses)
+
+    def take_bytes(self, request: Request) -> tuple[Hit, bytes] | Exception:
+        """The same as `take` for what is small, as bytes; it is for who calls to `count`
+        it as a hit. Counts a miss, and gives the reason instead."""
+        taken = []
+
+        def take() -> None:
+            with tempfile.TemporaryDirectory(prefix="networkcache-") as folder:
+                path = os.path.join(folder, "content")
+                hit = self._look_up(request, path)
+                with open(path, "rb") as file:
+                    taken.append((hit, file.read()))
+
+        failure = self.forgiven(
+            f"{name_of(request)} is not taken from the network cache", take
+        )
+        if failure is not None:
+            self.report.misses[reason_of(failure)] += 1
+            return failure
+        return taken[0]
 
     def _source_failed(self, source: Source, error: NetworkcacheError) -> None:
         """A content did not come from one source; another one may have it."""
         if not isinstance(error, NotFound):
-            self.report.failed[_reason_of(error)] += 1
-            self._say(logging.INFO, f"{source}: {readable(error)}")
+            self.report.failed[reason_of(error)] += 1
+            self.say(logging.INFO, f"{source}: {readable(error)}")
 
-    def _say_taken(self, outcome: Outcome, source: str) -> None:
-        legacy = outcome.trusted is not None and outcome.trusted.legacy
-        self.report.legacy += legacy
-        logger.info(
-            "%s is taken from the network cache %s%s",
-            _name(outcome.request),
-            source,
-            " (signed in the old way)" if legacy else "",
-        )
+    # -- what is made when it is first needed
 
-    def _get_client(self) -> Client:
+    def client(self) -> Client:
+        """Raises `InvalidConfiguration` where the configuration cannot be used."""
         if self._broken is not None:
             raise self._broken
         if self._client is None:
             from ..client import open_client
 
             try:
-                self._client, warnings = open_client(self.config, budget=self._get_budget())
+                self._client, warnings = open_client(
+                    self.config, budget=self.budget(), local=self.local_store()
+                )
             except InvalidConfiguration as error:
-                self._broken = error
                 self._turn_off(error)
                 raise
             for warning in warnings:
-                self._say(logging.WARNING, warning)
+                self.say(logging.WARNING, warning)
         return self._client
 
-    def _get_budget(self) -> Budget:
+    def local_store(self) -> LocalStore | None:
+        """The node's own store; None where it cannot be used."""
+        if self._local is None:
+            from ..errors import StorageFailure
+            from ..localstore import LocalStore, default_folder
+
+            folder = self.config.local_store
+            try:
+                self._local = LocalStore(
+                    Path(folder) if folder else default_folder(),
+                    self.config.local_store_size,
+                )
+            except StorageFailure as error:
+                self.say(logging.WARNING, f"no local store: {readable(error)}")
+        return self._local
+
+    def budget(self) -> Budget:
         """One for the run: what was lost, and who lied, is not forgotten when a profile
         adds to the configuration."""
         if self._budget is None:
@@ -211,78 +370,13 @@ class Run:
         self._budget.seconds = self.config.time_budget
         return self._budget
 
-    # -- give
 
-    def give(self, request: Request, fetch: Fetch, file: IO[bytes] | None) -> None:
-        """Publish what was just fetched from its origin, if it may be; `file` is None
-        where it was not kept for that."""
-        self.report.origin.add(fetch.size, fetch.seconds)
-        if file is None or not self.config.publishes or self._broken is not None:
-            return
-        failure = self.forgiven(
-            f"{_name(request)} is not published", lambda: self._give(request, fetch, file)
-        )
-        if failure is not None:
-            self.report.unpublished[_reason_of(failure)] += 1
-
-    def _give(self, request: Request, fetch: Fetch, file: IO[bytes]) -> None:
-        begin = time.monotonic()
-        if self._publish(request, fetch, file):
-            self.report.published.add(fetch.size, time.monotonic() - begin)
-            logger.info("%s is published", _name(request))
-
-    def _publish(self, request: Request, fetch: Fetch, file: IO[bytes]) -> bool:
-        publisher = self._get_publisher()
-        if hindrance := publisher.hindrance(request.url or ""):
-            raise hindrance
-        if fetch.credentials:
-            raise NotPublished(Reason.SECRET_URL, "it was fetched with a password")
-        matched = _matches(request.checksums, file)
-        if fetch.spoiled or not (matched or fetch.succeeded):
-            raise NotPublished(Reason.WRONG_CONTENT, "it is not known to be whole")
-        members = _members(request, checked=matched or fetch.secure)
-        file.seek(0)
-        content = Digests.of(pieces_of(file))
-        return publisher.publish(request.key, file, content, members).entry_sent
-
-    def _get_publisher(self) -> Publisher:
-        if self._publisher is None:
-            from ..publisher import Publisher
-
-            self._publisher = Publisher(self.config, budget=self._get_budget())
-            for warning in self._publisher.warnings:
-                self._say(logging.WARNING, warning)
-        return self._publisher
-
-
-def _name(request: Request) -> str:
+def name_of(request: Request) -> str:
+    """What a log calls it."""
     return readable(request.url or request.key)
 
 
-def _reason_of(failure: Exception) -> str:
+def reason_of(failure: Exception) -> str:
     """What a report calls it: a `Reason`, or the `Code` that a server answered."""
     reason = failure.reason if isinstance(failure, NetworkcacheError) else None
     return str(reason or "failed")
-
-
-def _matches(checksums: Sequence[Checksum], file: IO[bytes]) -> bool:
-    """Whether there is a checksum, and all of them match; raises `NotPublished` where
-    one does not."""
-    if not checksums:
-        return False
-    file.seek(0)
-    if wrong := mismatch(checksums, pieces_of(file)):
-        raise NotPublished(Reason.CHECKSUM, wrong)
-    return True
-
-
-def _members(request: Request, *, checked: bool) -> dict[str, Any]:
-    from ..publisher import members_of_distribution, members_of_file
-
-    url = request.url or ""
-    named = distribution_in(url)
-    if request.key.kind is not Kind.DISTRIBUTION or named is None:
-        return members_of_file(url, checked=checked)
-    return members_of_distribution(
-        url, named.basename, named.name, named.version, checked=checked
-    )

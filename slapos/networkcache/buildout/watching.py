@@ -10,14 +10,16 @@ from __future__ import annotations
 import contextlib
 import email.message
 import http.client
+import io
 import ssl
 import threading
 import time
+import urllib.error
 import urllib.request
+import urllib.response
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.error import ContentTooShortError
 
 _BLOCK = 1 << 16
 _CREDENTIALS = ("Authorization", "Cookie")
@@ -27,18 +29,20 @@ _CREDENTIALS = ("Authorization", "Cookie")
 class Fetch:
     """What was seen of one fetch.
 
-    `hops` are the URLs that were asked in turn, `credentials` tells whether any were
-    sent. Of the body, `announced` is the size that its header gives, `size` what came,
-    `whole` whether it came to its announced end, and `overrun` whether more came.
+    `good` are the statuses that count, `hops` the URLs that were asked in turn,
+    `credentials` tells whether any were sent. Of the body, `announced` is the size that
+    its header gives, `size` what came, `ended` whether its end was seen where nothing was
+    announced, and `overrun` whether more came.
     """
 
     hops: list[str] = field(default_factory=list)
     status: int | None = None
     announced: int | None = None
-    whole: bool = False
+    ended: bool = False
     overrun: bool = False
     credentials: bool = False
     size: int = 0
+    good: tuple[int, ...] = (200,)
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -62,19 +66,25 @@ class Fetch:
         """Take from a block of the body what it tells; the empty one is the end."""
         self.size += len(block)
         if not block:
-            self.whole = self.announced == self.size or _chunked(headers)
+            self.ended = _chunked(headers)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the body came to its announced end."""
+        return self.announced == self.size or self.ended
 
     @property
     def succeeded(self) -> bool:
         """Whether this is what the origin has under the URL, for everybody."""
-        return self.status == 200 and self.whole and not self.spoiled
+        return self.status in self.good and self.whole and not self.spoiled
 
     @property
     def spoiled(self) -> bool:
         """Whether it is no success, or shorter or longer than announced: then not even a
         checksum that matches makes it what the origin has."""
         wrong_size = self.announced is not None and self.announced != self.size
-        return self.status not in (None, 200) or wrong_size or self.overrun
+        bad_status = self.status is not None and self.status not in self.good
+        return bad_status or wrong_size or self.overrun
 
     @property
     def secure(self) -> bool:
@@ -139,7 +149,7 @@ def urlretrieve(
                 file.write(block)
         fetch.read(b"", headers)
     if fetch.announced is not None and fetch.size < fetch.announced:
-        raise ContentTooShortError(
+        raise urllib.error.ContentTooShortError(
             f"retrieval incomplete: got only {fetch.size} out of {fetch.announced} bytes",
             (filename, headers),
         )
@@ -194,40 +204,61 @@ class WatchedOpener:
         self._fetch = fetch
 
     def __call__(self, request: urllib.request.Request, *arguments: Any) -> Any:
-        response = self._opener(request, *arguments)
+        try:
+            response = self._opener(request, *arguments)
+        except urllib.error.HTTPError as answer:
+            self._fetch.saw(request, answer)
+            raise
         self._fetch.saw(request, response)
         return response
 
 
-class WatchedResponse:
-    """An answer of a package index that is watched while it is read.
-
-    `keep` is given every block, and `closed` is called once when the reader is done.
-    """
+class _WatchedBody(io.RawIOBase):
+    """The body of an answer, watched while it is read."""
 
     def __init__(
         self,
         response: Any,
         fetch: Fetch,
         keep: Callable[[bytes], None],
-        closed: Callable[[], None],
+        finish: Callable[[], None],
     ):
         self._response = response
         self._fetch = fetch
         self._keep = keep
-        self._closed: Callable[[], None] | None = closed
+        self._finish = finish
 
-    def read(self, *amount: int) -> bytes:
-        block: bytes = self._response.read(*amount)
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block: bytes = self._response.read(len(buffer))
         self._fetch.read(block, self._response.headers)
-        self._keep(block)
-        return block
+        if block:
+            self._keep(block)
+        else:
+            self._finish()
+        buffer[: len(block)] = block
+        return len(block)
 
     def close(self) -> None:
-        self._response.close()
-        closed, self._closed = self._closed, None
-        if closed is not None:
-            closed()
+        if not self.closed:
+            self._response.close()
+            self._finish()
+        super().close()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._response, name)
+
+def watched(
+    response: Any,
+    fetch: Fetch,
+    keep: Callable[[bytes], None],
+    finish: Callable[[], None],
+) -> Any:
+    """An answer of urllib that is watched while it is read: `keep` is given every block,
+    `finish` called when the reader is done, perhaps more than once."""
+    body = io.BufferedReader(_WatchedBody(response, fetch, keep, finish), _BLOCK)
+    answer = urllib.response.addinfourl(
+        body, response.headers, response.geturl(), response.status
+    )
+    answer.msg = response.msg  # type: ignore[attr-defined]
+    return answer

@@ -24,6 +24,8 @@ from .terminal import tell
 COMMANDS: Mapping[str, str] = {
     "buildout": "run buildout with the network cache",
     "lookup": "show who says what about a URL, a distribution or a key",
+    "why": "say what buildout would do about a URL, and why",
+    "doctor": "check the configuration, and say what to change",
     "download": "download a content that is believed",
     "upload": "sign and publish a file, a folder or what a URL fetches",
     "key": "make a key to sign with",

@@ -1,26 +1,30 @@
-"""What the commands share: a node's configuration, and a client made of it."""
+"""What the commands share: a node's configuration, where it stands, and a client made of
+it."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..configfile import SECTION, read_section
-from ..errors import InvalidConfiguration, Refusal, SourceFailure
+from ..errors import InvalidConfiguration, InvalidInput, Refusal, SourceFailure
+from ..precedence import Merged, merge
 from .terminal import tell
 
 if TYPE_CHECKING:
     from ..client import Client
     from ..outcome import Outcome
+    from ..transport import Budget
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+def add_config_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     parser.add_argument(
         "-c",
         "--config",
-        required=True,
+        required=required,
         metavar="SLAPOS_CFG",
         help=f"the node's configuration file: its section [{SECTION}] is read",
     )
@@ -34,7 +38,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 def read_config(arguments: argparse.Namespace) -> Config:
     """The section of the file that ``--config`` names; raises what `parse_file` does."""
-    _start_log(arguments.verbose)
+    start_log(arguments.verbose)
     config = parse_file(arguments.config)
     if arguments.verbose:
         for note in config.notes:
@@ -56,7 +60,34 @@ def parse_file(path: str) -> Config:
     return config
 
 
-def _start_log(verbose: bool) -> None:
+def add_assignments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "assignments",
+        nargs="*",
+        metavar=f"{SECTION}:OPTION=VALUE",
+        help="as on buildout's command line; goes before the configuration file",
+    )
+
+
+def read_places(arguments: argparse.Namespace) -> Merged:
+    """The options as ``networkcache buildout`` reads them before any profile: its command
+    line, the configuration file, the user's defaults.
+
+    Raises `InvalidConfiguration`, and `InvalidInput` for what assigns nothing.
+    """
+    from ..buildout import places
+
+    start_log(arguments.verbose)
+    words: Sequence[str] = arguments.assignments
+    for word in words:
+        if ":" not in word.partition("=")[0] or "=" not in word:
+            raise InvalidInput(f"expected {SECTION}:OPTION=VALUE, got {word!r:.200}")
+    return merge(places.of_node(words, arguments.config))
+
+
+def start_log(verbose: bool) -> None:
+    """Say on standard error what is logged."""
+
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             tell(record.getMessage())
@@ -67,11 +98,14 @@ def _start_log(verbose: bool) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
-def make_client(config: Config, *, remembers: bool = True) -> Client:
+def make_client(
+    config: Config, *, remembers: bool = True, budget: Budget | None = None
+) -> Client:
     """A client that says what keeps it from believing anybody.
 
-    `remembers` tells whether what was believed in other runs counts against roll-back.
-    Raises `InvalidConfiguration` where there is no source.
+    `remembers` tells whether what was believed in other runs counts against roll-back;
+    `budget` is shared with another client. Raises `InvalidConfiguration` where there is
+    no source.
     """
     from ..client import open_client
 
@@ -80,7 +114,7 @@ def make_client(config: Config, *, remembers: bool = True) -> Client:
             f"there is no source to ask: set download-cache-url and download-dir-url in"
             f" [{SECTION}]"
         )
-    client, warnings = open_client(config, remembers=remembers)
+    client, warnings = open_client(config, remembers=remembers, budget=budget)
     for warning in warnings:
         tell(warning)
     return client

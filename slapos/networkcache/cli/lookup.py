@@ -1,31 +1,46 @@
-"""Show who says what about a URL, a Python distribution or a key, and who is believed.
+"""Show who says what about a URL, a Python distribution, a software release or a key, who
+is believed, and where the contents are.
 
-All sources are asked. It exits with 0 where something is believed, with 1 where nothing
-is, and with 3 where nothing is and a source could not be asked.
+All sources are asked, and nothing is remembered. It exits with 0 where something is
+believed, with 1 where nothing is, and with 3 where nothing is and a source could not be
+asked.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..binding import Request
-from ..entry import Entry, Key
-from ..errors import InvalidEntry, NotFound, SourceFailure
+from ..config import Config
+from ..digest import Digest, Digests, pieces_of
+from ..entry import Key, Kind
+from ..errors import NotFound, SourceFailure
 from ..printable import readable
-from ..urls import is_remote, normalised_name, safe_name
-from . import DONE, REFUSED, UNKNOWN
+from ..urls import Prefixes, is_remote, normalised_name, redact, safe_name, without_fragment
+from . import DONE, REFUSED, UNKNOWN, table
 from .configuration import add_config_arguments, make_client, read_config
+from .steps import entry_of
 
 if TYPE_CHECKING:
     from ..client import Client
+    from ..holding import Holding
     from ..outcome import Answer, Outcome, Verdict
+
+_WHAT = {
+    Kind.FILE: "the file that a URL fetches",
+    Kind.DISTRIBUTION: "a Python distribution",
+    Kind.PAGE: "an index page",
+    Kind.RUN: "what a run used",
+    Kind.BUNDLE: "a git bundle",
+    Kind.RELEASE: "a software release",
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,7 @@ class Row:
     """What one source said: about one entry, or that it had none to show.
 
     `created` is in POSIX seconds, `size` in bytes; None where it is not known. `reason`
-    is None for what is believed.
+    is None for what is believed. `content_at` are the sources that hold the content.
     """
 
     source: str
@@ -45,37 +60,50 @@ class Row:
     reason: str | None = None
     message: str = ""
     legacy: bool = False
+    content_at: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What became of one look-up: a row for each entry at each source, and one for each
+    source that had none to show."""
+
+    outcome: Outcome
+    entries: Sequence[Row]
+    failures: Sequence[Row]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
     parser.add_argument("--json", action="store_true", help="the same for programs")
-    parser.add_argument("what", metavar="WHAT", help="a URL, NAME==VERSION, or a key")
+    parser.add_argument(
+        "what",
+        metavar="WHAT",
+        help="a URL, NAME==VERSION, a software URL, the path of a profile, or a key",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     requests = _requests(arguments.what)
-    config = read_config(arguments)
-    with closing(make_client(config)) as client:
-        outcomes = [client.look_up(request, ask_all=True) for request in requests]
-        tables = [list(_rows(client, outcome)) for outcome in outcomes]
+    found = _look_up(read_config(arguments), requests)
+    # A URL may stand for many things: only what it does stand for is of interest.
+    shown = [each for n, each in enumerate(found) if each.entries or not n]
     if arguments.json:
-        print(json.dumps([_plain(o, t) for o, t in zip(outcomes, tables, strict=True)]))
+        print(json.dumps([_plain(each) for each in shown]))
     else:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        for outcome, rows in zip(outcomes, tables, strict=True):
-            _print_table(outcome, rows)
-        print(_sentence(outcomes))
-    return _code(outcomes)
+        _print(shown)
+        for sentence in _sentences(found):
+            print(table.paragraph(sentence))
+    return _code(found)
 
 
 def _requests(what: str) -> list[Request]:
-    """What to look up: the file and the distribution that a URL names, or one key; the
-    names of a project that its files may be written with."""
+    """What to look up: all that a URL may name, or one key; the names of a project that
+    its files may be written with."""
     name, equals, version = what.partition("==")
     if is_remote(what) or "/" in what:
-        distribution = Request.for_distribution(what)
-        return [Request.for_file(what), *([distribution] if distribution else [])]
+        return _requests_for_url(what)
     if equals:
         names = (safe_name(name), normalised_name(name))
         keys = dict.fromkeys(Key.for_distribution(n, version.strip()) for n in names)
@@ -84,125 +112,188 @@ def _requests(what: str) -> list[Request]:
     return [Request(key) for key in keys]
 
 
-def _rows(client: Client, outcome: Outcome) -> Iterator[Row]:
-    for answer in outcome.answers:
-        source = str(answer.source)
-        if answer.failure is not None:
-            reason = str(answer.failure.reason or "")
-            yield Row(source, reason=reason, message=str(answer.failure))
-        for verdict in answer.verdicts:
-            yield _row(client, outcome, source, verdict)
+def _requests_for_url(url: str) -> list[Request]:
+    plain = without_fragment(url)
+    distribution = Request.for_distribution(url)
+    run = Request.for_run(plain)
+    if not is_remote(url) and os.path.isfile(url):
+        with open(url, "rb") as file:
+            run = Request.for_run(Digests.of(pieces_of(file)).sha256)
+    return [
+        Request.for_file(url),
+        *([distribution] if distribution else []),
+        Request(Key.for_page(url), plain),
+        run,
+        Request(Key.for_release(url), plain),
+    ]
 
 
-def _row(client: Client, outcome: Outcome, source: str, verdict: Verdict) -> Row:
+def _look_up(config: Config, requests: Sequence[Request]) -> list[Found]:
+    """Ask the sources of the download cache, and for releases those of their own."""
+    releases = [r for r in requests if r.key.kind is Kind.RELEASE]
+    others = [r for r in requests if r.key.kind is not Kind.RELEASE]
+    found = []
+    if not config.binary_sources:
+        # Many have one server for both; but a URL is no release because it might be.
+        others, releases = others or releases, []
+    if others and (config.reads or not releases):
+        with closing(make_client(config)) as client:
+            found += [_find(client, request) for request in others]
+    if releases:
+        binary = replace(
+            config, sources=config.binary_sources, download_blacklist=Prefixes()
+        )
+        with closing(make_client(binary)) as client:
+            found += [_find(client, request) for request in releases]
+    return found
+
+
+def _find(client: Client, request: Request) -> Found:
+    outcome = client.look_up(request, ask_all=True, remember=False)
+    entries = [
+        _row(client, outcome, answer, verdict)
+        for answer in outcome.answers
+        for verdict in answer.verdicts
+    ]
+    holdings = client.where(Digest(row.sha512) for row in entries if row.sha512)
+    failures = [
+        Row(
+            str(a.source),
+            reason=str(a.failure.reason or ""),
+            message=redact(str(a.failure)),
+        )
+        for a in outcome.answers
+        if a.failure is not None
+    ]
+    return Found(outcome, [_located(row, holdings) for row in entries], failures)
+
+
+def _located(row: Row, holdings: Sequence[Holding]) -> Row:
+    at = (h for h in holdings if row.sha512 in {digest.hex for digest in h.digests})
+    return replace(row, content_at=tuple(str(holding.source) for holding in at))
+
+
+def _row(client: Client, outcome: Outcome, answer: Answer, verdict: Verdict) -> Row:
     refusal = verdict.refusal
-    entry = _entry(verdict)
+    entry = entry_of(verdict)
     fingerprint = entry.signer if entry else None
     if verdict.vouching is not None:
         fingerprint = verdict.vouching.certificate.fingerprint
         refusal = outcome.weighed.refused.get(verdict.vouching.statement)
     names = {c.fingerprint: c.name for c in client.certificates.certificates}
     return Row(
-        source,
+        str(answer.source),
         names.get(fingerprint or "", ""),
         fingerprint,
         entry.created if entry else None,
         entry.size if entry else None,
         entry.sha512.hex if entry else None,
         refusal.reason.value if refusal else None,
-        str(refusal) if refusal else "",
+        redact(str(refusal)) if refusal else "",
         verdict.vouching is not None and verdict.vouching.legacy,
     )
 
 
-def _entry(verdict: Verdict) -> Entry | None:
-    """What a pair says, whether it is believed or not."""
-    if verdict.vouching is not None:
-        return verdict.vouching.entry
-    try:
-        return Entry.parse(verdict.pair.entry) if verdict.pair else None
-    except InvalidEntry:
-        return None
-
-
 # -- for people
 
-_HEADINGS = ("SOURCE", "SIGNED BY", "CREATED", "SIZE", "SHA-512", "BELIEVED")
+_HEADINGS = (
+    "SIGNED BY", "SINCE", "BELIEVED", "ENTRY AT", "CONTENT", "SIZE", "AT",
+)  # fmt: skip
+_DIGITS = 12
+"""Of fingerprints and digests, so that a line fits."""
 
 
-def _print_table(outcome: Outcome, rows: list[Row]) -> None:
-    print(readable(outcome.request.key))
-    if not rows:
-        return
-    lines = [_HEADINGS, *(_cells(row) for row in rows)]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    for line in lines:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print("  " + "  ".join(padded).rstrip())
-    print()
+def _print(found: Sequence[Found]) -> None:
+    """A table for each key; sources are numbered, and named once at the end."""
+    sources = [str(a.source) for each in found for a in each.outcome.answers]
+    numbers = {source: str(n) for n, source in enumerate(dict.fromkeys(sources), 1)}
+    for each in found:
+        request = each.outcome.request
+        what = _WHAT.get(request.key.kind)
+        print(readable(f"{request.key}  {what}" if what else request.key))
+        _print_entries(each.entries, numbers)
+        for row in each.failures:
+            text = f"source {numbers[row.source]}: {row.reason}: {row.message}"
+            print(table.paragraph(text, "  ", "    "))
+        print()
+    for source, number in numbers.items():
+        print(readable(f"source {number}: {source}"))
+    if numbers:
+        print()
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    signer = f"{row.signer or '?'} ({row.fingerprint[:16]})" if row.fingerprint else ""
-    believed = f"no: {row.reason}: {row.message}" if row.reason else "yes"
+def _print_entries(rows: Sequence[Row], numbers: dict[str, str]) -> None:
+    """One line for each entry, whatever the number of sources that have it."""
+    merged: dict[Row, list[str]] = {}
+    for row in rows:
+        merged.setdefault(replace(row, source=""), []).append(numbers[row.source])
+    if merged:
+        cells = [_cells(row, " ".join(at), numbers) for row, at in merged.items()]
+        print(*table.table(_HEADINGS, cells), sep="\n")
+    for message in dict.fromkeys(f"{r.reason}: {r.message}" for r in merged if r.reason):
+        print(table.paragraph(message, "  ", "    "))
+
+
+def _cells(row: Row, entry_at: str, numbers: dict[str, str]) -> tuple[str, ...]:
+    believed = f"no: {row.reason}" if row.reason else "yes"
     if row.legacy and not row.reason:
         believed += ", signed in the old way"
-    created = "" if row.created is None else _date(row.created)
-    size = "" if row.size is None else str(row.size)
-    cells = (row.source, signer, created, size, (row.sha512 or "")[:16], believed)
-    return tuple(readable(cell) for cell in cells)
+    return (
+        table.signer(row.signer, row.fingerprint, _DIGITS) if row.fingerprint else "",
+        table.date(row.created),
+        believed,
+        entry_at,
+        table.short(row.sha512 or "", _DIGITS),
+        table.size(row.size),
+        " ".join(numbers[source] for source in row.content_at) or "-",
+    )
 
 
-def _date(created: int) -> str:
-    try:
-        return f"{datetime.fromtimestamp(created, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-    except (ValueError, OverflowError, OSError):
-        return str(created)
-
-
-def _sentence(outcomes: list[Outcome]) -> str:
-    for outcome in outcomes:
-        if (entry := outcome.trusted) is not None:
-            names = ", ".join(c.name or c.fingerprint[:16] for c in entry.signers)
+def _sentences(found: Sequence[Found]) -> Iterator[str]:
+    """One for each key that something is believed of, else one for all."""
+    believed = [e for e in (each.outcome.trusted for each in found) if e is not None]
+    for each in found:
+        if (entry := each.outcome.trusted) is not None:
+            names = ", ".join(c.name or table.short(c.fingerprint) for c in entry.signers)
             size = "of unknown size" if entry.size is None else f"of {entry.size} bytes"
-            return readable(
-                f"Believed: {outcome.request.key} is the content {entry.digest.hex[:16]}…"
-                f" {size}, on the word of {names}."
+            yield (
+                f"Believed: {each.outcome.request.key} is the content"
+                f" {table.short(entry.digest.hex)}… {size}, on the word of {names}."
             )
-    refusal = _refusal(outcomes)
-    if _code(outcomes) == UNKNOWN:
-        return readable(f"Could not tell, for a source could not be asked: {refusal}.")
-    return readable(f"Nothing is believed: {refusal}.")
+    if not believed and _code(found) == UNKNOWN:
+        yield f"Could not tell, for a source could not be asked: {_refusal(found)}."
+    elif not believed:
+        yield f"Nothing is believed: {_refusal(found)}."
 
 
-def _refusal(outcomes: list[Outcome]) -> Exception:
+def _refusal(found: Sequence[Found]) -> Exception:
     """Of all that kept the look-ups from success, what says most."""
-    refusals = [outcome.refusal for outcome in outcomes]
+    refusals = [each.outcome.refusal for each in found]
     telling = [r for r in refusals if not isinstance(r, NotFound)]
     return (telling or refusals)[0]
 
 
-def _code(outcomes: list[Outcome]) -> int:
+def _code(found: Sequence[Found]) -> int:
+    outcomes = [each.outcome for each in found]
     if any(outcome.trusted is not None for outcome in outcomes):
         return DONE
     answers = [answer for outcome in outcomes for answer in outcome.answers]
-    return UNKNOWN if any(map(_failed, answers)) else REFUSED
-
-
-def _failed(answer: Answer) -> bool:
-    return isinstance(answer.failure, SourceFailure)
+    failed = any(isinstance(answer.failure, SourceFailure) for answer in answers)
+    return UNKNOWN if failed else REFUSED
 
 
 # -- for programs
 
 
-def _plain(outcome: Outcome, rows: list[Row]) -> dict[str, Any]:
+def _plain(found: Found) -> dict[str, Any]:
+    outcome = found.outcome
     entry = outcome.trusted
+    url = outcome.request.url
     return {
         "key": outcome.request.key.text,
-        "url": outcome.request.url,
-        "rows": [asdict(row) for row in rows],
+        "url": None if url is None else redact(url),
+        "rows": [asdict(row) for row in (*found.entries, *found.failures)],
         "believed": dict(entry.members) if entry is not None else None,
         "reason": None if outcome.reason is None else outcome.reason.value,
-        "message": None if entry is not None else str(outcome.refusal),
+        "message": None if entry is not None else redact(str(outcome.refusal)),
     }

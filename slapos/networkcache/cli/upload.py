@@ -18,8 +18,10 @@ from ..config import Config
 from ..digest import Digests
 from ..entry import Entry, Key, Kind
 from ..errors import InvalidInput, NotBelieved, NotPublished, Reason
-from ..publisher import Publisher, Uploader, members_of_distribution, members_of_file
+from ..members import members_of_distribution, members_of_file
+from ..publisher import Publisher
 from ..transport import Budget, Limits
+from ..uploader import Uploader
 from ..urls import distribution_in, has_secret, without_fragment
 from . import DONE, run_command
 from .configuration import add_config_arguments, read_config

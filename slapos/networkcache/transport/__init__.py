@@ -41,9 +41,9 @@ from ..protocol import (
 from . import redirects
 from .exchange import Exchange, Nonsense, announced_length, check_status
 from .pacing import Budget, Limits, Pace
-from .sessions import Session, leads_inside, paced
+from .sessions import CONNECTIONS, Session, leads_inside, paced
 
-__all__ = ["Budget", "Incoming", "Limits", "Transport"]
+__all__ = ["CONNECTIONS", "Budget", "Incoming", "Limits", "Transport"]
 
 _JSON = {"Content-Type": "application/json"}
 _OCTETS = {"Content-Type": "application/octet-stream"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import logging
 import socket
 import ssl
 import threading
@@ -55,6 +56,17 @@ class paced:
 
     def __exit__(self, *_: object) -> None:
         _attempt.pace = None
+
+
+class _NotOurs(logging.Filter):
+    """What the HTTP library logs of our requests: URLs as they are, to whoever asked for
+    more words from another program."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return getattr(_attempt, "pace", None) is None
+
+
+logging.getLogger(urllib3.connectionpool.__name__).addFilter(_NotOurs())
 
 
 class _PacedRaw(io.RawIOBase):

@@ -1,0 +1,351 @@
+"""The other half of a run: what it publishes, and the record of what it used."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import IO, TYPE_CHECKING, Any
+
+from ..errors import NotPublished, Reason, StorageFailure
+from ..printable import readable
+
+if TYPE_CHECKING:
+    from ..binding import Request
+    from ..digest import Digest, Digests
+    from ..key import Key
+    from ..outbox import Outbox, Sent
+    from ..publisher import Publisher
+    from ..record import Used
+    from ..spool import Spool
+    from .earlier import Earlier
+    from .run import Run
+    from .watching import Fetch
+
+logger = logging.getLogger("slapos.networkcache")
+
+PATIENCE = 60.0
+"""Seconds by which publishing delays the end of a run, at most."""
+
+
+class Giving:
+    """What `run` publishes, in the background."""
+
+    def __init__(self, run: Run):
+        self._run = run
+        self._publisher: Publisher | None = None
+        self._retired: list[Publisher] = []
+        self._outbox: Outbox | None = None
+        self._used: dict[tuple[Key, Digest | None], Used | None] = {}
+        self._lock = threading.RLock()
+        self._folder: str | None = None
+        self.earlier: Earlier | None = None
+        """What came before the hook was there, where that is to be published too."""
+        self.succeeded = False
+        """Whether buildout came to its end: only then its use is recorded."""
+
+    @property
+    def left(self) -> int:
+        """How much is not sent yet."""
+        return 0 if self._outbox is None else self._outbox.left
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anybody to publish to."""
+        return self._run.config.publishes
+
+    # -- what is published
+
+    def give(self, request: Request, fetch: Fetch, keep: Callable[[], str]) -> bool:
+        """Publish what was just fetched from its origin, if it may be.
+
+        `keep` gives the path of a file in `new_file`'s folder that holds it and is this
+        object's from then on. Whether it was called.
+        """
+        from .run import name_of
+
+        self._run.report.origin.add(fetch.size, fetch.seconds)
+        if not self.wanted:
+            return False
+        kept = []
+
+        def offer() -> None:
+            self._check(request, fetch)
+            kept.append(keep())
+            members = _members(request, fetch)
+            self._offer(request, kept[0], members, fetch.seconds)
+
+        self._forgiven(f"{name_of(request)} is not published", offer)
+        return bool(kept)
+
+    def offer(
+        self,
+        key: Key,
+        path: str,
+        members: Mapping[str, Any],
+        *,
+        expires: int | None = None,
+    ) -> None:
+        """Publish a copy of the file at `path`, which was built here, or fetched from its
+        origin in this run by who calls. Never raises for what the cache is to blame for."""
+        if not self.wanted:
+            return
+
+        def offer() -> None:
+            from ..binding import Request
+
+            request = Request(key)
+            self._offer(request, self.copy(path), members, None, expires)
+
+        self._forgiven(f"{key} is not published", offer)
+
+    def _offer(
+        self,
+        request: Request,
+        path: str,
+        members: Mapping[str, Any],
+        seconds: float | None,
+        expires: int | None = None,
+    ) -> None:
+        from ..outbox import Offer
+
+        milliseconds = None if seconds is None else round(seconds * 1000)
+        with self._lock:
+            self._used.setdefault((request.key, None), None)
+        self.outbox().put(
+            Offer(request.key, path, members, request.checksums, expires, milliseconds)
+        )
+
+    def give_page(
+        self, request: Request, fetch: Fetch, body: bytes, members: Mapping[str, Any]
+    ) -> None:
+        """Publish an index page, or the 404 in its place, for as long as pages may be
+        believed."""
+        from ..binding import LIFETIME_LIMIT
+        from .run import name_of
+
+        self._run.report.origin.add(fetch.size, fetch.seconds)
+        if not self.wanted:
+            return
+
+        def offer() -> None:
+            self._check(request, fetch)
+            with self.new_file() as file:
+                file.write(body)
+            expires = int(time.time()) + LIFETIME_LIMIT
+            self._offer(request, file.name, members, fetch.seconds, expires)
+
+        self._forgiven(f"{name_of(request)} is not published", offer)
+
+    def _check(self, request: Request, fetch: Fetch) -> None:
+        """Raise `NotPublished` for what must not be signed."""
+        if hindrance := self.publisher().hindrance(request.url or ""):
+            raise hindrance
+        if fetch.credentials:
+            raise NotPublished(Reason.SECRET_URL, "it was fetched with a password")
+        if fetch.spoiled or not (request.checksums or fetch.succeeded):
+            raise NotPublished(Reason.WRONG_CONTENT, "it is not known to be whole")
+
+    def _forgiven(self, what: str, action: Callable[[], object]) -> None:
+        from .run import reason_of
+
+        failure = self._run.forgiven(what, action)
+        if failure is not None:
+            with self._lock:
+                self._run.report.unpublished[reason_of(failure)] += 1
+
+    def _told(self, sent: Sent) -> None:
+        """What became of an offer."""
+        from ..key import Kind
+
+        with self._lock:
+            if sent.failure is not None:
+                self._say_failure(sent)
+            if sent.content is None or (sent.failure is not None and not sent.kept):
+                return
+            self._note(sent, sent.content)
+            if sent.entry_sent and sent.offer.key.kind is not Kind.RUN:
+                self._run.report.published.add(sent.content.size, sent.seconds)
+                logger.info("%s is published", _what(sent))
+        local = self._run.local_store()
+        if local is not None and not sent.kept:
+            with contextlib.suppress(StorageFailure):
+                local.add(sent.content.sha512, sent.offer.path)
+
+    def _say_failure(self, sent: Sent) -> None:
+        from ..key import Kind
+        from .run import reason_of
+
+        def fail() -> None:
+            assert sent.failure is not None
+            raise sent.failure
+
+        failure = self._run.forgiven(f"{_what(sent)} is not published", fail)
+        if failure is not None and sent.offer.key.kind is not Kind.RUN:
+            self._run.report.unpublished[reason_of(failure)] += 1
+            self._run.report.kept += sent.kept
+
+    def _note(self, sent: Sent, content: Digests) -> None:
+        from ..record import Used
+
+        offer = sent.offer
+        self._used.pop((offer.key, None), None)
+        self._used[offer.key, content.sha512] = Used(
+            offer.key, content.sha512, content.size, offer.milliseconds
+        )
+
+    def wait_for(self, key: Key, seconds: float) -> bool:
+        """Wait until nothing about `key` is on its way to be published; whether anything
+        was published under it."""
+        if self._outbox is None:
+            return False
+        self._outbox.wait_for(key, seconds)
+        with self._lock:
+            return any(used == key for used, digest in self._used if digest is not None)
+
+    # -- files that wait to be published
+
+    def new_file(self) -> IO[bytes]:
+        """A new file for what is to be published; see `give`."""
+        return tempfile.NamedTemporaryFile(
+            dir=self._get_folder(), prefix="outgoing-", delete=False
+        )
+
+    def copy(self, path: str) -> str:
+        """A copy of the file at `path` in that folder: whoever owns it may change it."""
+        with open(path, "rb") as original, self.new_file() as file:
+            shutil.copyfileobj(original, file, 1 << 20)
+        return file.name
+
+    def _get_folder(self) -> str:
+        with self._lock:
+            if self._folder is None:
+                local = self._run.local_store()
+                self._folder = (
+                    tempfile.mkdtemp(prefix="networkcache-")
+                    if local is None
+                    else local.new_folder()
+                )
+            return self._folder
+
+    # -- the record
+
+    def used(self, key: Key, digest: Digest, size: int, seconds: float | None) -> None:
+        """Note that the run took a content from a cache."""
+        from ..record import Used
+
+        if self.wanted:
+            milliseconds = None if seconds is None else round(seconds * 1000)
+            with self._lock:
+                self._used.setdefault((key, digest), Used(key, digest, size, milliseconds))
+
+    def finish(self, tick: Callable[[int], None]) -> None:
+        """Send what is left, within `PATIENCE`, keep the rest for the next run, and record
+        what was used. `tick` is told how many are left to send."""
+        end = time.monotonic() + PATIENCE
+        if self.earlier is not None:
+            self.earlier.wait(PATIENCE / 2)
+        outbox = self._outbox
+        if outbox is not None:
+            outbox.drain(end, tick)
+            outbox.close()
+        if self.succeeded and self.wanted and self._run.profile and self._records:
+            self._forgiven(
+                "the record of this run is not published", lambda: self._put_record(end)
+            )
+
+    @property
+    def _records(self) -> list[Used]:
+        with self._lock:
+            return [used for used in self._used.values() if used is not None]
+
+    def _put_record(self, end: float) -> None:
+        from ..binding import LIFETIME_LIMIT, Request
+        from ..members import members_of_run
+        from ..outbox import Offer
+        from ..record import encode_record
+
+        profile = self._run.profile
+        assert profile is not None
+        with self.new_file() as file:
+            file.write(encode_record(self._records))
+        expires = int(time.time()) + LIFETIME_LIMIT
+        key = Request.for_run(profile).key
+        offer = Offer(key, file.name, members_of_run(profile), expires=expires)
+        self.outbox().put_last(offer, send=time.monotonic() < end)
+
+    # -- what is made when it is first needed
+
+    def outbox(self) -> Outbox:
+        """Starts sending what earlier runs could not, too."""
+        with self._lock:
+            if self._outbox is None:
+                from ..outbox import Outbox
+
+                self._outbox = Outbox(self.publisher, self._spool(), self._told)
+                self._outbox.send_spooled()
+            return self._outbox
+
+    def _spool(self) -> Spool | None:
+        from ..errors import StorageFailure
+        from ..spool import Spool
+
+        local = self._run.local_store()
+        if local is None:
+            return None
+        try:
+            return Spool(local.spool_folder, local.size)
+        except StorageFailure as error:
+            self._run.say(logging.WARNING, f"no spool: {readable(error)}")
+            return None
+
+    def publisher(self) -> Publisher:
+        """Raises `InvalidConfiguration`."""
+        with self._lock:
+            if self._publisher is None:
+                from ..publisher import Publisher
+
+                self._publisher = Publisher(self._run.config, budget=self._run.budget())
+                for warning in self._publisher.warnings:
+                    self._run.say(logging.WARNING, warning)
+            return self._publisher
+
+    def start_anew(self) -> None:
+        """Another configuration holds from now on."""
+        with self._lock:
+            if self._publisher is not None:
+                self._retired.append(self._publisher)
+            self._publisher = None
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for publisher in (*self._retired, self._publisher):
+            if publisher is not None:
+                publisher.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _what(sent: Sent) -> str:
+    members = sent.offer.members
+    return readable(members.get("url") or sent.offer.key)
+
+
+def _members(request: Request, fetch: Fetch) -> dict[str, Any]:
+    from ..key import Kind
+    from ..members import members_of_distribution, members_of_file
+    from ..urls import distribution_in
+
+    url = request.url or ""
+    # The checksums are compared before anything is signed.
+    checked = bool(request.checksums) or fetch.secure
+    named = distribution_in(url)
+    if request.key.kind is not Kind.DISTRIBUTION or named is None:
+        return members_of_file(url, checked=checked)
+    return members_of_distribution(
+        url, named.basename, named.name, named.version, checked=checked
+    )

@@ -1,0 +1,256 @@
+"""A package index on loopback for pip, which fetches the build requirements of source
+distributions in a process of its own.
+
+Its pages are those of the configured indexes, with every link leading here; what is asked
+for comes from the cache, or from its origin and is published. A random token in the path
+keeps other users of the computer out, and no URL is fetched that no page of this run had.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import http.server
+import secrets
+import ssl
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from html.parser import HTMLParser
+from typing import Any
+
+import zc.buildout
+
+from ..binding import Request
+from ..printable import readable
+from ..urls import basename, is_remote, normalised_name
+from . import opener
+from .pages import Page, Pages
+from .pip_settings import LOOPBACK, PipSettings
+from .run import Run
+from .watching import Fetch
+
+_BLOCK = 1 << 16
+_TIMEOUT = 60.0
+"""Seconds that an origin may be silent."""
+_PAGE = {
+    "Accept": "application/vnd.pypi.simple.v1+html, text/html;q=0.9",
+    "User-Agent": "slapos.networkcache",
+}
+_KEPT = ("data-requires-python", "data-yanked")
+
+
+class PipIndex:
+    """The index while it runs; use it in ``with``.
+
+    `urls_of` maps a URL that pip would ask to the one by which it is asked for here.
+    `refused` collects what no cache has while no origin may be asked.
+    """
+
+    def __init__(self, run: Run, settings: PipSettings):
+        self._pages = Pages(run)
+        self._run = run
+        self._token = secrets.token_urlsafe(24)
+        self._asked: list[str] = []
+        self._files: list[str] = []
+        self._lock = threading.RLock()
+        self._opener = _make_opener(settings)
+        self.refused: list[zc.buildout.UserError] = []
+        handler = type("Handler", (_Handler,), {"index": self})
+        self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), handler)
+        self._server.daemon_threads = True
+
+    def __enter__(self) -> PipIndex:
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def host(self) -> str:
+        """Who it is, as the header ``Host`` says."""
+        return f"{LOOPBACK}:{self._server.server_port}"
+
+    def url_for(self, url: str) -> str:
+        """By which URL a package index, or a page of links, is asked for here."""
+        with self._lock:
+            self._asked.append(url)
+            return f"http://{self.host}/{self._token}/index/{len(self._asked) - 1}/"
+
+    def answer(self, path: str) -> Page | Any | None:
+        """What is at a path: a page, an answer of urllib to be read, or None."""
+        token, _, rest = path.lstrip("/").partition("/")
+        if not secrets.compare_digest(token.encode(), self._token.encode()):
+            return None
+        kind, _, rest = rest.partition("/")
+        number, _, name = rest.partition("/")
+        with self._lock:
+            known = {"index": self._asked, "file": self._files}.get(kind, [])
+            if not number.isdigit() or int(number) >= len(known):
+                return None
+            url = known[int(number)]
+            try:
+                return self._page(url, name) if kind == "index" else self._file(url)
+            except zc.buildout.UserError as error:
+                self.refused.append(error)
+                return None
+
+    # -- pages
+
+    def _page(self, url: str, name: str) -> Page | None:
+        project = normalised_name(urllib.parse.unquote(name).strip("/"))
+        if project:
+            url = f"{url.rstrip('/')}/{project}/"
+        page = self._pages.read(url, project, lambda fetch: self._ask(url, fetch))
+        if page is None or page.status != 200:
+            return page
+        links = _Links(page)
+        return Page(page.url, 200, "text/html; charset=utf-8", self._render(links))
+
+    def _ask(self, url: str, fetch: Fetch) -> Page | None:
+        request = urllib.request.Request(url, headers=_PAGE)
+        try:
+            with contextlib.closing(self._open(request, fetch)) as answer:
+                body = b""
+                while block := answer.read(_BLOCK):
+                    fetch.read(block, answer.headers)
+                    body += block
+                fetch.read(b"", answer.headers)
+        except (OSError, ValueError) as error:
+            self._run.forgiven(f"{readable(url)} cannot be read", _raising(error))
+            return None
+        kind = answer.headers.get("Content-Type") or ""
+        return Page(answer.geturl(), answer.code, kind, body)
+
+    def _open(self, request: urllib.request.Request, fetch: Fetch) -> Any:
+        try:
+            with opener.passing():
+                answer = self._opener.open(request, timeout=_TIMEOUT)
+        except urllib.error.HTTPError as error:
+            answer = error
+        fetch.saw(request, answer)
+        return answer
+
+    def _render(self, links: _Links) -> bytes:
+        lines = []
+        for url, attributes in links:
+            self._files.append(url)
+            bare, _, fragment = url.partition("#")
+            name = basename(bare)
+            place = f"/{self._token}/file/{len(self._files) - 1}/{urllib.parse.quote(name)}"
+            place += f"#{fragment}" if fragment else ""
+            more = "".join(f' {n}="{html.escape(v)}"' for n, v in attributes.items())
+            lines.append(f'<a href="{html.escape(place)}"{more}>{html.escape(name)}</a>')
+        return "\n".join(["<!DOCTYPE html><html><body>", *lines, "</body></html>"]).encode()
+
+    # -- files
+
+    def _file(self, url: str) -> Any:
+        request = Request.for_distribution(url) or Request.for_file(url)
+        taken = opener.take(self._run, request, url)
+        if taken is not None:
+            return taken
+        fetch = Fetch()
+        asked = urllib.request.Request(url.partition("#")[0])
+        try:
+            answer = self._open(asked, fetch)
+        except (OSError, ValueError) as error:
+            self._run.forgiven(f"{readable(url)} cannot be fetched", _raising(error))
+            return None
+        if answer.code != 200:
+            return Page(url, answer.code, "text/plain", b"")
+        return opener.watched_for(self._run, request, fetch, answer)
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    index: PipIndex
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        answer = None
+        if self.headers.get("Host") == self.index.host:
+            answer = self.index.answer(urllib.parse.urlsplit(self.path).path)
+        if answer is None:
+            self._send(404, "text/plain", b"")
+        elif isinstance(answer, Page):
+            self._send(answer.status, answer.content_type or "text/html", answer.body)
+        else:
+            with contextlib.closing(answer):
+                self._stream(answer)
+
+    def _send(self, status: int, kind: str, body: bytes) -> None:
+        self._head(status, kind, str(len(body)))
+        self.wfile.write(body)
+
+    def _stream(self, answer: Any) -> None:
+        self._head(200, "application/octet-stream", answer.headers.get("Content-Length"))
+        try:
+            while block := answer.read(_BLOCK):
+                self.wfile.write(block)
+        except OSError:
+            self.close_connection = True  # pip sees that it was cut
+
+    def _head(self, status: int, kind: str, length: str | None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Cache-Control", "no-store")  # the port is another the next time
+        if length is None:
+            self.close_connection = True
+            self.send_header("Connection", "close")
+        else:
+            self.send_header("Content-Length", length)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """The log of buildout is no access log."""
+
+
+class _Links(HTMLParser):
+    """The links of a page, each with what pip reads of its attributes."""
+
+    def __init__(self, page: Page):
+        super().__init__()
+        self._base = page.url
+        self._found: dict[str, Mapping[str, str]] = {}
+        self.feed(page.body.decode("utf-8", "replace"))
+
+    def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        return iter(self._found.items())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        href = found.get("href")
+        if tag == "base" and href:
+            self._base = urllib.parse.urljoin(self._base, href)
+        if tag != "a" or not href:
+            return
+        with contextlib.suppress(ValueError):
+            url = urllib.parse.urljoin(self._base, href)
+            if is_remote(url):
+                kept = {n: found[n] or "" for n in _KEPT if n in found}
+                self._found.setdefault(url, kept)
+
+
+def _make_opener(settings: PipSettings) -> urllib.request.OpenerDirector:
+    """One that reaches the origins as pip would."""
+    handlers: list[Any] = []
+    if settings.proxy is not None:
+        proxies = dict.fromkeys(("http", "https"), settings.proxy)
+        handlers.append(urllib.request.ProxyHandler(proxies))
+    if settings.cert is not None:
+        context = ssl.create_default_context(cafile=settings.cert)
+        handlers.append(urllib.request.HTTPSHandler(context=context))
+    return urllib.request.build_opener(*handlers)
+
+
+def _raising(error: Exception) -> Any:
+    def fail() -> None:
+        raise error
+
+    return fail
