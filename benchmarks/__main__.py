@@ -10,17 +10,31 @@ from pathlib import Path
 from tests.incumbents import Unavailable
 
 from . import __doc__ as description
-from . import dead_sources, fetch, lookup, memory, stalled, upload, verify
+from . import (
+    dead_runs,
+    dead_sources,
+    distant,
+    extension,
+    fetch,
+    lookup,
+    memory,
+    stalled,
+    upload,
+    verify,
+)
 from .rows import Row, table
 
 BENCHMARKS = {
     "verify": verify.run,
     "fetch": fetch.run,
+    "distant": distant.run,
     "lookup": lookup.run,
     "memory": memory.run,
     "upload": upload.run,
     "dead": dead_sources.run,
+    "dead-runs": dead_runs.run,
     "stalled": stalled.run,
+    "extension": extension.run,
 }
 
 

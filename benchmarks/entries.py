@@ -31,10 +31,15 @@ def legacy_pair_for(url: str, content: bytes, signer: Signer) -> Pair:
 
 
 def publish(server: Server, url: str, content: bytes, pair: Pair) -> None:
-    """Put a content and its pair."""
+    """Put a content and its pair under the key of a URL."""
+    publish_under(Key.for_file(url), server, content, pair)
+
+
+def publish_under(key: Key, server: Server, content: bytes, pair: Pair) -> None:
+    """The same under any key."""
     for service, method, path, body in (
         (server.cache_url, "POST", "", content),
-        (server.dir_url, "PUT", f"/{Key.for_file(url)}", encode_put(pair)),
+        (server.dir_url, "PUT", f"/{key}", encode_put(pair)),
     ):
         connection = Connection(service)
         status = connection.ask(method, path, body)

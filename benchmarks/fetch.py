@@ -25,7 +25,7 @@ from tests.incumbents import clean, client_environment
 
 from .entries import legacy_pair_for, pair_for, publish
 from .rows import Row, take_turns
-from .servers import Server, our_server
+from .servers import Services, our_server
 
 ROUNDS, FILES, SIZE = 5, 200, 50 << 10
 OLD_FETCH = Path(__file__).with_name("old_fetch.py")
@@ -42,10 +42,10 @@ def run(folder: Path) -> list[Row]:
             publish(server, old_url, content, legacy_pair_for(old_url, content, signer))
             publish(server, our_url, content, pair_for(our_url, content, signer))
         for listed, factor in ((signers, 8), ([signer], None)):
-            options = _options(server, listed)
+            options = options_for(server, listed)
             old, ours = take_turns(
                 ROUNDS,
-                partial(_old, options, old_urls, folder / "fetched"),
+                partial(fetch_as_incumbent, options, old_urls, folder / "fetched"),
                 partial(_ours, options, our_urls, folder / "fetched"),
             )
             what = f"fetch {FILES} files of {SIZE >> 10} KiB, certificates: {len(listed)}"
@@ -57,18 +57,22 @@ def _urls(who: str) -> list[str]:
     return [f"http://example.com/{who}/{number}.tar.gz" for number in range(FILES)]
 
 
-def _options(server: Server, signers: list[Signer]) -> dict[str, str]:
+def options_for(services: Services, signers: list[Signer]) -> dict[str, str]:
+    """What a client is told: where the cache is, and whom to believe."""
     return {
-        "download-cache-url": server.cache_url,
-        "download-dir-url": server.dir_url,
+        "download-cache-url": services.cache_url,
+        "download-dir-url": services.dir_url,
         "signature-certificate-list": "".join(
             s.self_signed("signer", time.time()) for s in signers
         ),
     }
 
 
-def _old(options: dict[str, str], urls: list[str], destination: Path) -> float:
-    _empty(destination)
+def fetch_as_incumbent(
+    options: dict[str, str], urls: list[str], destination: Path
+) -> float:
+    """Seconds that the incumbent takes to look up, verify and fetch all `urls`."""
+    empty(destination)
     keys = [str(Key.for_file(url)) for url in urls]
     done = subprocess.run(
         [client_environment() / "bin/python", OLD_FETCH],
@@ -78,12 +82,12 @@ def _old(options: dict[str, str], urls: list[str], destination: Path) -> float:
         check=True,
         env=clean(),
     )
-    _check(destination)
+    check(destination, len(urls))
     return float(done.stdout)
 
 
 def _ours(options: dict[str, str], urls: list[str], destination: Path) -> float:
-    _empty(destination)
+    empty(destination)
     start = time.perf_counter()
     client = Client(Config.parse(options))
     for url in urls:
@@ -91,16 +95,18 @@ def _ours(options: dict[str, str], urls: list[str], destination: Path) -> float:
         client.fetch(client.look_up(request), str(destination / str(request.key)))
     client.close()
     seconds = time.perf_counter() - start
-    _check(destination)
+    check(destination, len(urls))
     return seconds
 
 
-def _empty(destination: Path) -> None:
+def empty(destination: Path) -> None:
+    """Make it an empty folder."""
     shutil.rmtree(destination, ignore_errors=True)
     destination.mkdir()
 
 
-def _check(destination: Path) -> None:
+def check(destination: Path, count: int) -> None:
+    """See that so many files were fetched, each of them whole."""
     sizes = [file.stat().st_size for file in destination.iterdir()]
-    if sizes != [SIZE] * FILES:
-        raise RuntimeError(f"{len(sizes)} of {FILES} files were fetched")
+    if sizes != [SIZE] * count:
+        raise RuntimeError(f"{len(sizes)} of {count} files were fetched")

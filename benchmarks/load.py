@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from http.client import parse_headers
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -66,20 +67,45 @@ def _read_answer(connection: socket.socket) -> tuple[int, bool]:
     return int(fields[0].split()[1]), "connection: close" not in fields
 
 
-def get_all(url: str, paths: Iterable[str], connections: int) -> float:
-    """Ask for each path once, over so many connections at a time: seconds it took."""
+def get_all(
+    url: str, paths: Iterable[str], connections: int, *, at_once: bool = False
+) -> float:
+    """Ask for each path once, over so many connections at a time: seconds it took.
+
+    A connection asks for the next path when it has the answer before, or for all of its
+    paths `at_once`.
+    """
     queue = list(paths)
     shares = [queue[n::connections] for n in range(connections)]
+    get_share = _get_share_at_once if at_once else _get_share
     start = time.perf_counter()
     with ThreadPoolExecutor(connections) as pool:
-        list(pool.map(lambda share: _get_share(url, share), shares))
+        list(pool.map(lambda share: get_share(url, share), shares))
     return time.perf_counter() - start
 
 
 def _get_share(url: str, paths: list[str]) -> None:
     connection = Connection(url)
     for path in paths:
-        status = connection.ask("GET", path)
-        if status != 200:
-            raise RuntimeError(f"{url}{path} answered {status}")
+        _check(connection.ask("GET", path), url + path)
     connection.close()
+
+
+def _get_share_at_once(url: str, paths: list[str]) -> None:
+    parts = urlsplit(url)
+    assert parts.port is not None
+    with socket.create_connection((parts.hostname, parts.port)) as connection:
+        for path in paths:
+            head = f"GET {parts.path}{path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+            connection.sendall(head.encode())
+        with connection.makefile("rb") as answers:
+            for path in paths:
+                status = int(answers.readline().split()[1])
+                fields = parse_headers(answers)
+                answers.read(int(fields["Content-Length"]))
+                _check(status, url + path)
+
+
+def _check(status: int, url: str) -> None:
+    if status != 200:
+        raise RuntimeError(f"{url} answered {status}")

@@ -75,7 +75,11 @@ def table(rows: Iterable[Row]) -> str:
     )
 
 
+def in_turn(rounds: int, *runs: Callable[[], float]) -> list[list[float]]:
+    """What `runs` give, run in turn, for each of `rounds`."""
+    return [[run() for run in runs] for _ in range(rounds)]
+
+
 def take_turns(rounds: int, *runs: Callable[[], float]) -> list[float]:
     """The median of each of `runs`, run in turn `rounds` times."""
-    results = [[run() for run in runs] for _ in range(rounds)]
-    return [median(column) for column in zip(*results, strict=True)]
+    return [median(column) for column in zip(*in_turn(rounds, *runs), strict=True)]

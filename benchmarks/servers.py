@@ -12,16 +12,21 @@ from typing import Protocol
 
 from tests.incumbents import old_server
 
-__all__ = ["Server", "old_server", "our_server"]
+__all__ = ["Server", "Services", "old_server", "our_server"]
 
 
-class Server(Protocol):
-    """Either of them: where its services are, and its process."""
+class Services(Protocol):
+    """Where the two services of a network cache are."""
 
     @property
     def cache_url(self) -> str: ...
     @property
     def dir_url(self) -> str: ...
+
+
+class Server(Services, Protocol):
+    """Either server: where its services are, and its process."""
+
     @property
     def pid(self) -> int: ...
 

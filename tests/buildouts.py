@@ -70,7 +70,7 @@ TESTERS = {
     "zdaemon": "5.2.1",
     "zope.testing": "6.2",
 }
-"""What zc.buildout's own tests need besides, and these are the tests to run them."""
+"""What zc.buildout's own tests need besides."""
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,15 @@ def reads(server, *publishers: Publisher) -> str:
 
 
 def file_key(url: str) -> str:
-    return "file-urlmd5:" + hashlib.md5(url.partition("#")[0].encode()).hexdigest()
+    return "file-urlmd5:" + _urlmd5(url)
+
+
+def page_key(url: str) -> str:
+    return "page-urlmd5:" + _urlmd5(url)
+
+
+def _urlmd5(url: str) -> str:
+    return hashlib.md5(url.partition("#")[0].encode()).hexdigest()
 
 
 def entries(server, key: str) -> list[dict]:
@@ -290,15 +298,51 @@ def make_egg(folder: Path, name: str, version: str = "1.0") -> Path:
 
 def make_sdist(folder: Path, name: str, version: str = "1.0") -> Path:
     """A source distribution with one module."""
-    path = folder / f"{name}-{version}.tar.gz"
     files = {
         "setup.py": "from setuptools import setup\n"
         f"setup(name={name!r}, version={version!r}, py_modules=[{name!r}])\n",
         f"{name}.py": f"where = {name!r}\n",
-        "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
     }
+    return _pack(folder, name, version, files)
+
+
+def make_isolated_sdist(folder: Path, name: str, *requirements: str) -> Path:
+    """One whose build needs the modules of other distributions, in their version 1.0, and
+    nothing else."""
+    requires = [f"{requirement}==1.0" for requirement in requirements]
+    files = {
+        "pyproject.toml": f"[build-system]\nrequires = {requires}\n"
+        'build-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": _BACKEND.format(name=name, modules=", ".join(requirements)),
+    }
+    return _pack(folder, name, "1.0", files)
+
+
+_BACKEND = """\
+import zipfile
+import {modules}
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    info = "{name}-1.0.dist-info"
+    with zipfile.ZipFile(folder + "/{name}-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("{name}.py", "")
+        archive.writestr(
+            info + "/METADATA", "Metadata-Version: 2.1\\nName: {name}\\nVersion: 1.0\\n"
+        )
+        archive.writestr(
+            info + "/WHEEL",
+            "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        )
+        archive.writestr(info + "/RECORD", "")
+    return "{name}-1.0-py3-none-any.whl"
+"""
+
+
+def _pack(folder: Path, name: str, version: str, files: Mapping[str, str]) -> Path:
+    path = folder / f"{name}-{version}.tar.gz"
+    info = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     with tarfile.open(path, "w:gz") as archive:
-        for file, text in files.items():
+        for file, text in {**files, "PKG-INFO": info}.items():
             member = tarfile.TarInfo(f"{name}-{version}/{file}")
             member.size = len(text)
             archive.addfile(member, BytesIO(text.encode()))

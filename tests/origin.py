@@ -10,9 +10,12 @@ import base64
 import datetime
 import hashlib
 import ipaddress
+import socketserver
 import ssl
 import threading
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -28,6 +31,7 @@ class Asked(NamedTuple):
 
     path: str
     headers: dict[str, str]
+    method: str = "GET"
 
 
 @dataclass
@@ -140,12 +144,39 @@ class Origin:
         self.requests.clear()
 
 
+@contextmanager
+def out_of_order(origin: Origin, answer: bytes = b"") -> Iterator[list[object]]:
+    """Whoever asks `origin` gets these bytes, and the connection is closed; gives who."""
+    origin.stop()
+    connections: list[object] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            connections.append(self.client_address)
+            self.request.recv(1 << 16)
+            self.request.sendall(answer)
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+
+    address = urllib.parse.urlsplit(origin.url)
+    with Server((address.hostname, address.port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield connections
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 class _Handler(BaseHTTPRequestHandler):
     origin: Origin
 
     def do_GET(self) -> None:
         origin = self.origin
-        origin.requests.append(Asked(self.path, dict(self.headers)))
+        origin.requests.append(Asked(self.path, dict(self.headers), self.command))
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
         page = origin.pages.get(self.path, Page(b"there is no such page", status=404))
         if page.password and not self._knows(page.password):
             page = Page(b"", status=401)
@@ -158,6 +189,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(page.status)
         self.send_header("Content-Type", page.type)
         self._send(page)
+
+    do_HEAD = do_POST = do_GET
 
     def _knows(self, password: str) -> bool:
         wanted = "Basic " + base64.b64encode(password.encode()).decode()
@@ -172,7 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
             length = len(body) if page.announced is None else page.announced
             self.send_header("Content-Length", str(length))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -272,6 +272,14 @@ def test_an_older_entry_is_refused_in_a_later_run(near, far, seen, tmp_path):
     again.close()
 
 
+def test_with_closes_a_client_and_its_memory(near, far, seen):
+    fill(near)
+    fill(far, b"older", created=NOW - 100)
+    with client_for(near, seen=seen) as client:
+        assert client.look_up(REQUEST).trusted
+    assert client_for(far, seen=seen).look_up(REQUEST).trusted
+
+
 def test_a_removed_signer_is_forgotten(near, far, seen):
     fill(near, signer=EVE, created=NOW + 300)
     fill(far)

@@ -114,6 +114,15 @@ def test_half_a_pair_is_completed_from_the_other_cache(way, binary, given):
     assert note.startswith(f"{way}{half}-{missing}-url is not set: taken from {way}{whole}")
 
 
+def test_an_error_names_the_option_that_is_set():
+    half = {"download-cache-url": "http://a", "download-binary-dir-url": "nonsense"}
+    for options in (half, {"cache-time-budget": "soon"}, {"digest-blacklist": "nonsense"}):
+        with pytest.raises(InvalidConfiguration) as caught:
+            Config.parse(options)
+        assert caught.value.option == list(options)[-1]
+        assert str(caught.value).startswith(f"{caught.value.option}: expected ")
+
+
 def test_a_pair_with_neither_stays_off():
     config = Config.parse(
         {"download-cache-url": "http://a", "download-dir-url": "http://b"}

@@ -44,12 +44,20 @@ def left_running(folder):
     return found
 
 
-def table(output):
-    """The rows of the table that are about files, as a list of cells by file name."""
+def table(output, part=0):
+    """The rows of the table that are about files, each a list of what nodes have, by file
+    name; those below as part 1."""
     lines = output.splitlines()
     rules = [number for number, line in enumerate(lines) if line.startswith("-----")]
-    rows = (re.split(r"  +", line) for line in lines[rules[0] + 1 : rules[1]])
-    return {name: cells for name, size, *cells in rows}
+    end = (*rules, lines.index("", rules[-1]))[part + 1]
+    rows = (re.split(r"  +", line) for line in lines[rules[part] + 1 : end])
+    return {name: cells[-3:] for name, *cells in rows}
+
+
+def projects(urls):
+    """The projects whose index pages were opened."""
+    pages = (url.rstrip("/") for url in urls.split() if url.endswith("/"))
+    return [url.rpartition("/")[2] for url in pages]
 
 
 @pytest.fixture(scope="module")
@@ -69,33 +77,55 @@ def output(folder):
 class TestDemo:
     def test_node_two_takes_every_file_from_the_cache(self, output):
         files = table(output)
-        assert len(files) == 6
         assert {one for one, two, three in files.values()} == {
             "origin, published",
             "index, published",
         }
         assert {two for one, two, three in files.values()} == {"network cache"}
+        assert "setuptools" in {name.partition("-")[0] for name in files}
+
+    def test_node_two_asks_no_index(self, output, folder):
+        """Not even for pages, and neither does pip, which node one let ask."""
+        sums = table(output, 1)
+        assert sums["5 index pages"][:2] == ["index, published", "network cache"]
+        one, two, _ = sums["requests to origin and index"]
+        assert int(one) >= 12
+        assert two == "0"
+        hosts = (folder / "node-two" / "hosts.log").read_text().split()
+        assert {host.partition(":")[0] for host in hosts} == {"127.0.0.1"}
+        assert "Getting" in (folder / "node-two" / "buildout.log").read_text()
+
+    def test_node_two_asks_the_cache_little(self, output):
+        """What node one used is known from the record of its run: a batch, the record, a
+        batch, and then each content once."""
+        _, two, _ = table(output, 1)["requests to the network cache"]
+        assert int(two) <= 3 + len(table(output)) + 5 + 1
 
     def test_node_three_refuses_what_was_changed(self, output):
         files = table(output)
         assert files["hello-1.0.tar.gz"][2] == "refused"
         assert files["buildout.cfg"][2] == "network cache"
-        assert "do not have the digest" in output
+        assert (
+            "hello-1.0.tar.gz is not taken from the network cache: it gave wrong" in output
+        )
 
     def test_eggs_are_of_both_kinds(self, output):
         kinds = {name.rpartition(".")[2] for name in table(output)}
         assert kinds == {"cfg", "gz", "whl"}
 
     def test_no_index_is_asked_for_us_or_for_everything(self, output, folder):
-        """Node two opens the page of each project that it needs, and nothing else."""
-        pages = (folder / "node-two" / "urls.log").read_text().split()
-        projects = [url.rstrip("/").rpartition("/")[2] for url in pages]
-        assert projects == [
+        """Node one opens the page of each project that it needs, and nothing else."""
+        opened = projects((folder / "node-one" / "urls.log").read_text())
+        assert list(dict.fromkeys(opened)) == [
             "slapos-recipe-cmmi",
+            "setuptools",
             "slapos-recipe-build",
             "zc-recipe-egg",
             "tabulate",
         ]
+        assert set(projects((folder / "node-three" / "urls.log").read_text())) == {
+            "setuptools"
+        }
 
     def test_everything_is_in_its_folder(self, output, folder):
         assert list(folder.parent.iterdir()) == [folder]

@@ -18,10 +18,10 @@ LAYERS = [
     "errors digest key entry certificates binding trust weighing urls protocol ranges"
     " config criteria members precedence quantities printable record",
     # the outside world, one door each
-    "configfile transport storage decompression",
+    "configfile transport storage",
     # what it does
-    "foreseen holding outbox prefetch seen uploader download publisher outcome client libnetworkcache server"
-    " localstore spool private_folder bounded_folder unpacking",
+    "foreseen holding outbox prefetch seen uploader download publisher outcome client"
+    " libnetworkcache server localstore spool private_folder bounded_folder unpacking",
     # who asks for it
     "buildout recipes cli testing __main__ __init__",
 ]

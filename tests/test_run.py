@@ -15,6 +15,7 @@ from slapos.networkcache.digest import Digests
 from slapos.networkcache.entry import Entry, Key, Pair
 from slapos.networkcache.precedence import Place
 from slapos.networkcache.testing import NetworkCache, faults
+from slapos.networkcache.testing.running import in_threads
 
 RSA = generate()
 SMALL = Signer(rsa.generate_private_key(65537, 1024))
@@ -83,3 +84,17 @@ def test_an_origin_that_is_not_asked_is_reported(near, tmp_path):
     with pytest.raises(zc.buildout.UserError, match="block-origin"):
         run.take(REQUEST, str(tmp_path / "x"))
     assert any("1 not asked (block-origin)" in line for line in run.report.lines())
+
+
+def test_many_threads_look_ahead_once(near, tmp_path):
+    """Pip's index, and what fetches anew what came before an extension, have their own."""
+    fill(near)
+    run = run_for(near)
+    run.profile = "http://example.com/software.cfg"
+
+    def take(number: int) -> bool:
+        return run.take(REQUEST, str(tmp_path / str(number)))
+
+    assert all(in_threads(8, take))
+    assert sum(asked.method == "POST" for asked in near.requests) == 1
+    run.close()

@@ -14,7 +14,7 @@ import pytest
 from golden_archives import make
 
 from slapos.networkcache.errors import InvalidArchive
-from slapos.networkcache.unpacking import Limits, unpack
+from slapos.networkcache.unpacking import Bounds, unpack
 
 ARCHIVES = make.HERE / make.ARCHIVES
 EXPECTED: dict[str, str | None] = json.loads((make.HERE / "expected.json").read_text())
@@ -89,6 +89,29 @@ def test_what_a_member_is_like(folder: Path) -> None:
     assert (new / "configure").samefile(new / "again")
 
 
+def test_a_folder_named_again_is_the_same_folder(folder: Path) -> None:
+    unpack(archive("good-folder-twice.tar"), str(folder / "new"))
+    assert files(folder / "new") == {"a/one": "1", "a/two": "2"}
+    unpack(archive("good-folder-twice.zip"), str(folder / "zip"))
+    assert files(folder / "zip") == {"a/one": "1", "a/two": "2"}
+
+
+def test_a_folder_counts_as_often_as_it_is_named(folder: Path) -> None:
+    with pytest.raises(InvalidArchive, match="the limit"):
+        unpack(
+            archive("good-folder-twice.tar"), str(folder / "new"), bounds=Bounds(members=5)
+        )
+    assert os.listdir(folder) == ["outside"]
+
+
+def test_the_modes_of_folders_are_not_taken(folder: Path) -> None:
+    """Those of shared file systems are setgid."""
+    unpack(archive("good-special-folders.tar"), str(folder / "new"))
+    (folder / "made").mkdir()
+    usual = mode(folder / "made")
+    assert [mode(folder / "new" / name) for name in ("a", "b", "c")] == [usual] * 3
+
+
 def test_a_good_zip(folder: Path) -> None:
     unpack(archive("good.zip"), str(folder / "new"))
     assert files(folder / "new") == {
@@ -139,16 +162,16 @@ def test_a_bad_one_is_refused_and_leaves_nothing(folder: Path, name: str) -> Non
     assert (folder.parent / "outside").read_text() == "untouched"
 
 
-@pytest.mark.parametrize("limits", [Limits(size=20), Limits(members=3)])
+@pytest.mark.parametrize("bounds", [Bounds(size=20), Bounds(members=3)])
 @pytest.mark.parametrize("name", ["good.tar.gz", "good.zip"])
-def test_more_than_is_expected(folder: Path, name: str, limits: Limits) -> None:
+def test_more_than_is_expected(folder: Path, name: str, bounds: Bounds) -> None:
     with pytest.raises(InvalidArchive, match="the limit"):
-        unpack(archive(name), str(folder / "new"), limits=limits)
+        unpack(archive(name), str(folder / "new"), bounds=bounds)
     assert os.listdir(folder) == ["outside"]
 
 
 def test_as_much_as_is_expected(folder: Path) -> None:
-    unpack(archive("good.zip"), str(folder / "new"), limits=Limits(size=34, members=5))
+    unpack(archive("good.zip"), str(folder / "new"), bounds=Bounds(size=34, members=5))
     assert (folder / "new").is_dir()
 
 

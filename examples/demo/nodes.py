@@ -20,7 +20,9 @@ this."""
 class Node:
     """One computer, as far as this demo goes.
 
-    `begin` and `end` are POSIX seconds, `code` is buildout's exit code.
+    `begin` and `end` are POSIX seconds, `code` is buildout's exit code. `urls` are what
+    buildout opened, less fragments, `hosts` who was asked over HTTP by buildout, by pip,
+    or by anything else that they started; both in order.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Node:
     end: float = 0
     code: int = -1
     urls: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for part in ("home", "tmp"):
@@ -46,19 +49,22 @@ class Node:
     def seconds(self) -> float:
         return self.end - self.begin
 
-    def build(self, profile: Path) -> None:
+    def build(self, profile: Path, *options: str) -> None:
         """What a person types on a node: ``networkcache buildout`` in place of
         ``bin/buildout``."""
-        url_log = self.folder / "urls.log"
-        url_log.touch()
         command = [script("networkcache"), "buildout"]
         command += ["--networkcache-config", str(self.slapos_cfg)]
-        command += ["-c", str(profile), f"buildout:directory={self.folder}"]
-        environment = {**self.environment, "URL_LOG": str(url_log)}
+        command += ["-c", str(profile), f"buildout:directory={self.folder}", *options]
         self.begin = time.time()
-        self.code = run(command, self.log, environment=environment, folder=self.folder)
+        self.code = run(command, self.log, environment=self.environment, folder=self.folder)
         self.end = time.time()
-        self.urls = [url.partition("#")[0] for url in url_log.read_text().split()]
+        self.urls = [url.partition("#")[0] for url in self._watched("urls.log")]
+        self.hosts = self._watched("hosts.log")
+
+    def _watched(self, name: str) -> list[str]:
+        """The lines of a log of `watch`."""
+        log = self.folder / name
+        return log.read_text().splitlines() if log.exists() else []
 
     @property
     def environment(self) -> dict[str, str]:
@@ -68,11 +74,9 @@ class Node:
             "HOME": str(self.folder / "home"),
             "TMPDIR": str(self.folder / "tmp"),
             "PYTHONPATH": str(HERE / "watch"),
+            "WATCH_LOG": str(self.folder),
             "PIP_NO_CACHE_DIR": "1",
-            # pip would fetch setuptools for each source distribution, in a process of
-            # its own. That does not go through the network cache yet; what is
-            # installed here builds them as well.
-            "PIP_NO_BUILD_ISOLATION": "0",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             # The origin is on this computer, which no proxy can reach.
             "no_proxy": f"127.0.0.1,{_no_proxy()}",
         }

@@ -29,7 +29,6 @@ The map, from the rules to those who ask for them:
 `bounded_folder`          so many bytes and not more: the least used give way
 `transport`               the only door to the network, on the client side
 `storage`                 contents and entries at rest
-`decompression`           what is compressed, as a stream
 ------------------------  ----------------------------------------------------------
 `client`, `outcome`       look up, and all that was learned
 `holding`                 which sources hold a content
@@ -52,9 +51,9 @@ The names below are what programs use::
 
     from slapos.networkcache import Client, Config, Request
 
-    client = Client(Config.parse({"download-cache-url": ..., ...}))
-    outcome = client.look_up(Request.for_file("https://example.com/a-1.0.tar.gz"))
-    client.fetch(outcome, "a-1.0.tar.gz")
+    with Client(Config.parse({"download-cache-url": ..., ...})) as client:
+        outcome = client.look_up(Request.for_file("https://example.com/a-1.0.tar.gz"))
+        client.fetch(outcome, "a-1.0.tar.gz")
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from hashlib import md5
 from .digest import Digest
 from .entry import Entry, Key, Kind, urlmd5
 from .errors import InvalidKey, NotBelieved, Reason
+from .key import is_full_revision
 from .urls import (
     Checksum,
     basename,
@@ -75,8 +76,13 @@ class Request:
         return cls(Key.for_run(profile), profile)
 
     @classmethod
-    def for_bundle(cls, repository: str, revision: str) -> Request:
-        """Ask for the git bundle of a revision."""
+    def for_bundle(cls, repository: str, revision: str) -> Request | None:
+        """Ask for the git bundle of a revision; None where there is none, since it may
+        come to name another commit, or not everybody may know of the repository: what
+        goes over ssh needs a key."""
+        public = repository.lower().startswith(("http://", "https://", "git://"))
+        if not (public and is_full_revision(revision)):
+            return None
         return cls(Key.for_bundle(repository, revision), repository)
 
     @property

@@ -90,8 +90,10 @@ class Certificate:
         try:
             certificate = x509.load_pem_x509_certificate(pem.encode())
             key = certificate.public_key()
-        except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
-            raise InvalidConfiguration(f"not a certificate: {error}") from None
+        except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm):
+            raise InvalidConfiguration(
+                "not a certificate in PEM, or one that is damaged"
+            ) from None
         return cls(fingerprint_of(_usable(key)), _name_of(certificate), _usable(key), pem)
 
     def verify(self, signature: bytes, data: bytes) -> Strength | None:
@@ -182,6 +184,11 @@ class CertificateList:
                     certificates.append(certificate)
         return cls(tuple(certificates), tuple(problems))
 
+    def name_of(self, fingerprint: str | None) -> str:
+        """The name of a signer; empty for who is not listed."""
+        names = (c.name for c in self.certificates if c.fingerprint == fingerprint)
+        return next(names, "")
+
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
@@ -216,8 +223,14 @@ class Signer:
         """Read a PEM private key without a passphrase. Raises `InvalidConfiguration`."""
         try:
             key = serialization.load_pem_private_key(pem, None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise InvalidConfiguration(f"not a private key in PEM: {error}") from None
+        except TypeError:
+            raise InvalidConfiguration(
+                "expected a private key without a passphrase, got one with a passphrase"
+            ) from None
+        except (ValueError, UnsupportedAlgorithm):
+            raise InvalidConfiguration(
+                "not a private key in PEM, or one that is damaged"
+            ) from None
         if not isinstance(
             key,
             (rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey, ec.EllipticCurvePrivateKey),

@@ -9,9 +9,8 @@ when it is right. How to publish is in `publisher`.
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from .binding import Request
@@ -38,8 +37,6 @@ from .transport import Budget, Limits, Transport
 from .trust import Policy, TrustedEntry, Weighed
 from .urls import has_secret
 
-logger = logging.getLogger("slapos.networkcache")
-
 
 class Client:
     """Looks up and fetches, for one run.
@@ -47,7 +44,7 @@ class Client:
     `config` says where and whom to believe; `sources` other sources than those of the
     download cache. `seen` remembers against roll-back, and is closed with the client;
     `local` is the node's own store of contents; `clock` gives the POSIX time, `limits`
-    bounds each attempt. Safe to use from several threads.
+    bounds each attempt. Safe to use from several threads. ``with`` closes it.
     """
 
     def __init__(
@@ -87,6 +84,12 @@ class Client:
         ]
         self._foreseen = Foreseen(self._transports)
 
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         for transport in self._transports:
             transport.close()
@@ -94,12 +97,24 @@ class Client:
 
     # -- many at once
 
-    def foresee(self, keys: Iterable[Key], *, only_in_batches: bool = False) -> None:
+    def foresee(
+        self,
+        keys: Iterable[Key],
+        *,
+        only_in_batches: bool = False,
+        everywhere: bool = False,
+    ) -> None:
         """Ask for many keys in few requests: `look_up` then answers from what the sources
-        said, and does not ask them again. A source that knows no batches is asked key by
-        key, or not at all. Never raises for what a source says or does."""
+        said, and does not ask them again.
+
+        The nearest source that has something is enough, unless it is to be asked
+        `everywhere`. A source that knows no batches is asked key by key, or not at all.
+        Never raises for what a source says or does.
+        """
         self._foreseen.ask(
-            keys, pooled=self.policy.threshold > 1, only_in_batches=only_in_batches
+            keys,
+            pooled=everywhere or self.policy.threshold > 1,
+            only_in_batches=only_in_batches,
         )
 
     def forget(self, key: Key) -> None:
@@ -109,15 +124,21 @@ class Client:
     # -- look up
 
     def look_up(
-        self, request: Request, *, ask_all: bool = False, remember: bool = True
+        self,
+        request: Request,
+        *,
+        ask_all: bool = False,
+        remember: bool = True,
+        ask: bool = True,
     ) -> Outcome:
         """Ask the sources, nearest first, until an entry is believed, or all of them.
 
         What the request itself names by its SHA-512 needs no entry, and is not asked
-        for. `remember` tells whether what is believed counts against roll-back later.
+        for. `remember` tells whether what is believed counts against roll-back later;
+        without `ask`, only what was foreseen is looked at.
         Never raises for what a source says or does; see `Outcome`.
         """
-        if hindrance := self._hindrance(request):
+        if hindrance := next(self.hindrances(request), None):
             return Outcome(request, refusal=hindrance)
         if (digest := request.named_digest) is not None and not ask_all:
             try:
@@ -126,9 +147,9 @@ class Client:
                 return Outcome(request, refusal=refusal)
         answers: list[Answer] = []
         weighed = Weighed()
-        newest = self._seen.newest(request, self._listed, self.policy.threshold)
+        newest = self.newest_believed(request)
         for transport in self._transports:
-            answers.append(self._ask(transport, request))
+            answers.append(self._ask(transport, request, ask))
             weighed = self.policy.weigh(vouchings(answers), request, newest)
             if weighed.believed and not ask_all:
                 break
@@ -151,23 +172,9 @@ class Client:
             }
             self._seen.remember(request, trusted.created, words)
 
-    def _hindrance(self, request: Request) -> NotBelieved | None:
-        """Why nobody is asked at all."""
-        if not self._transports:
-            return NotBelieved(Reason.NOT_CONFIGURED, "no source is configured")
-        url = request.url or ""
-        if has_secret(url):
-            return NotBelieved(Reason.SECRET_URL, "the URL carries a secret")
-        if prefix := self.config.download_blacklist.match(url):
-            return NotBelieved(
-                Reason.BLACKLISTED_URL,
-                f"{prefix} is in download-from-cache-url-blacklist",
-            )
-        return None
-
-    def _ask(self, transport: Transport, request: Request) -> Answer:
+    def _ask(self, transport: Transport, request: Request, ask: bool) -> Answer:
         try:
-            pairs = self._foreseen.look_up(transport, request.key)
+            pairs = self._foreseen.look_up(transport, request.key, ask=ask)
         except (NotFound, Refusal, SourceFailure) as failure:
             return Answer(transport.source, failure=failure)
         return Answer(transport.source, self._examine(pairs, request))
@@ -222,10 +229,10 @@ class Client:
 
         The nearest source that named the content is asked first, then the others.
         Nothing stands at `path` before it is right; `failed` is told of each source that
-        did not give it. Raises `NotBelieved` (a checksum of
-        the request does not match), `NotFound` where nobody has it, else what the last
-        source gave that may: `WrongContent`, `Refusal` or `SourceFailure`. `OSError`
-        where `path` cannot be written.
+        did not give it. Raises `NotBelieved` (a checksum of the request does not match),
+        `NotFound` where nobody has it, else what the last source gave that may:
+        `WrongContent`, `Refusal` or `SourceFailure`. `OSError` where `path` cannot be
+        written.
         """
         if outcome.trusted is None:
             raise outcome.refusal
@@ -282,11 +289,24 @@ class Client:
 
     # -- look around
 
+    def hindrances(self, request: Request) -> Iterator[NotBelieved]:
+        """Why nobody is asked at all: everything that stands in the way."""
+        if not self._transports:
+            yield NotBelieved(Reason.NOT_CONFIGURED, "no source is configured")
+        url = request.url or ""
+        if has_secret(url):
+            yield NotBelieved(Reason.SECRET_URL, "the URL carries a secret")
+        if prefix := self.config.download_blacklist.match(url):
+            yield NotBelieved(
+                Reason.BLACKLISTED_URL,
+                f"{prefix} is in download-from-cache-url-blacklist",
+            )
+
     def newest_believed(self, request: Request) -> int | None:
         """The `created`, in POSIX seconds, that counts against roll-back."""
         return self._seen.newest(request, self._listed, self.policy.threshold)
 
-    def where(self, digests: Iterable[Digest]) -> list[Holding]:
+    def holdings(self, digests: Iterable[Digest]) -> list[Holding]:
         """Which of these contents each source holds, nearest first.
 
         Never raises for what a source says or does.

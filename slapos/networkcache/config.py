@@ -74,8 +74,9 @@ class TLS:
 class Config:
     """What a section says, read and completed.
 
-    Durations are in seconds, sizes in bytes. `notes` says what was completed or left
-    out, `unknown` names options that nobody knows, each with a guess what was meant.
+    Durations are in seconds, sizes in bytes. `completed` names each option that was not
+    set and the one that it was taken from, `left_out` says what counts for nothing, and
+    `unknown` names options that nobody knows, each with a guess what was meant.
     """
 
     sources: tuple[Source, ...] = ()
@@ -104,7 +105,8 @@ class Config:
     local_store_size: int = 10 << 30
     binary_archive: str = "tar.zst"
     build_prefix_length: int | None = None
-    notes: tuple[str, ...] = field(default=(), compare=False)
+    completed: Mapping[str, str] = field(default_factory=dict, compare=False)
+    left_out: tuple[str, ...] = field(default=(), compare=False)
     unknown: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
@@ -147,9 +149,17 @@ class Config:
             local_store_size=section.size("local-store-size", 10 << 30),
             binary_archive=section.choice("binary-cache-archive", ("tar.zst", "tar.gz")),
             build_prefix_length=section.whole_number("build-prefix-length"),
-            notes=tuple(section.notes),
+            completed=section.completed,
+            left_out=tuple(section.left_out),
             unknown=tuple(map(_guess, sorted(set(options) - OPTIONS))),
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was completed or left out, in sentences."""
+        taken = self.completed.items()
+        completed = (f"{one} is not set: taken from {other}" for one, other in taken)
+        return (*completed, *self.left_out)
 
     @property
     def reads(self) -> bool:
@@ -168,11 +178,12 @@ def _guess(option: str) -> str:
 
 
 class _Section:
-    """The values of a section while they are read; collects the notes."""
+    """The values of a section while they are read; keeps what was done to them."""
 
     def __init__(self, options: Mapping[str, str]):
         self._values = {o: v.strip() for o, v in options.items() if v.strip()}
-        self.notes: list[str] = []
+        self.completed: dict[str, str] = {}
+        self.left_out: list[str] = []
 
     def get(self, option: str) -> str | None:
         return self._values.get(option)
@@ -203,7 +214,7 @@ class _Section:
     def _take(self, missing: str, other: str, given: Mapping[str, str]) -> None:
         if other in given:
             self._values[missing] = given[other]
-            self.notes.append(f"{missing} is not set: taken from {other}")
+            self.completed[missing] = other
 
     # -- sources
 
@@ -215,7 +226,7 @@ class _Section:
             )
         if self.get(cache) or self.get(dir):
             one, other = (cache, dir) if self.get(cache) else (dir, cache)
-            self.notes.append(f"{one} is set but {other} is not: both are left out")
+            self.left_out.append(f"{one} is set but {other} is not: both are left out")
         return None
 
     def sources(self, cache: str, dir: str) -> tuple[Source, ...]:
@@ -223,7 +234,7 @@ class _Section:
         caches, dirs = self.lines(f"{cache}-list"), self.lines(f"{dir}-list")
         for option, urls in ((f"{cache}-list", caches), (f"{dir}-list", dirs)):
             for surplus in urls[min(len(caches), len(dirs)) :]:
-                self.notes.append(
+                self.left_out.append(
                     f"{redact(surplus)} of {option} has no counterpart in the other list:"
                     " ignored"
                 )
@@ -244,9 +255,8 @@ class _Section:
             or not parts.hostname
             or re.search(r"[?#\s]", url)
         ):
-            raise self._wrong(
-                option, redact(url), "an http or https URL without query and fragment"
-            )
+            expected = "an http or https URL without query and fragment"
+            raise self._wrong(option, redact(url), expected)
         return url.rstrip("/")
 
     def tls(self, server: str) -> TLS:
@@ -261,7 +271,7 @@ class _Section:
         try:
             return frozenset(Digest.parse(word) for word in self.text(option).split())
         except InvalidDigest as error:
-            raise InvalidConfiguration(f"{option}: {error}") from None
+            raise self._invalid(option, str(error)) from None
 
     def legacy(self) -> set[str]:
         words = set(self.text("signature-legacy").split())
@@ -310,7 +320,12 @@ class _Section:
         try:
             return default if value is None else parse(value)
         except ValueError as error:
-            raise InvalidConfiguration(f"{option}: {error}") from None
+            raise self._invalid(option, str(error)) from None
 
     def _wrong(self, option: str, value: str, expected: str) -> InvalidConfiguration:
-        return InvalidConfiguration(f"{option}: expected {expected}, got {value!r:.200}")
+        return self._invalid(option, f"expected {expected}, got {value!r:.200}")
+
+    def _invalid(self, option: str, what: str) -> InvalidConfiguration:
+        """Of the option that is set, where another one was completed from it."""
+        given = self.completed.get(option, option)
+        return InvalidConfiguration(f"{given}: {what}", given)

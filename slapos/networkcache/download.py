@@ -176,10 +176,11 @@ def _download(transport: Transport, trusted: TrustedEntry, partial: Partial) -> 
             if partial.count <= begun_at:
                 raise
             cuts = cuts + 1 if partial.count < begun_at + PIECE else 0
-        except WrongContent:
+        except WrongContent as error:
             partial.restart()
             if anew:
-                transport.ban("it gave wrong content")
+                # Whoever asks for something else is told this, too.
+                transport.ban(f"it gave wrong content: {error}")
                 raise
             anew = True
     raise SourceFailure(Reason.UNREACHABLE, "the transfer was cut again and again")

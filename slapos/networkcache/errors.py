@@ -129,9 +129,16 @@ class InvalidArchive(InvalidInput):
 
 
 class InvalidConfiguration(InvalidInput):
-    """An option whose value does not parse, or options that contradict each other."""
+    """An option whose value does not parse, or options that contradict each other.
+
+    `option` is the one that does not parse, where it is one of ``[networkcache]``.
+    """
 
     reason = Reason.NOT_CONFIGURED
+
+    def __init__(self, message: str, option: str | None = None):
+        super().__init__(message)
+        self.option = option
 
 
 class NotFound(NetworkcacheError):

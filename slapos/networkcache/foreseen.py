@@ -46,10 +46,11 @@ class Foreseen:
             if not pooled:
                 wanted = [key for key in wanted if not self._said.get((source, key))]
 
-    def look_up(self, transport: Transport, key: Key) -> Pairs:
-        """What a source said of `key`, or says now. Raises as `Transport.look_up`."""
+    def look_up(self, transport: Transport, key: Key, *, ask: bool = True) -> Pairs:
+        """What a source said of `key`, or, with `ask`, says now. Raises as
+        `Transport.look_up`."""
         pairs = self._said.get((transport.source, key))
-        if pairs is None:
+        if pairs is None and ask:
             return transport.look_up(key)
         if not pairs:
             raise NotFound("the key has no entry")
@@ -69,14 +70,15 @@ class Foreseen:
                 answer = transport.batch(Batch(asked))
                 if answer is None:
                     if not only_in_batches:
-                        self._ask_singly(transport, keys[start:])
+                        self._ask_singly(transport, [*asked, *keys[start + BATCH_LIMIT :]])
                     return
                 later = set(answer.later)
                 for key in asked:
                     if key not in later:
                         self._said[transport.source, key] = answer.entries.get(key, ())
                 # A server that never comes to the end is not asked for ever.
-                asked = list(answer.later) if len(later) < len(asked) else ()
+                ended = len(later) == len(asked)
+                asked = () if ended else [key for key in asked if key in later]
 
     def _ask_singly(self, transport: Transport, keys: Sequence[Key]) -> None:
         def ask(key: Key) -> None:

@@ -16,6 +16,7 @@ _KEY = re.compile(rf"[!-~]{{1,{KEY_LIMIT}}}\Z")
 _FORBIDDEN_IN_KEY = frozenset("/?#%\\")
 _MD5 = re.compile(r"[0-9a-f]{32}\Z")
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_SHA1 = re.compile(r"[0-9a-f]{40}\Z")
 
 
 class Kind(Enum):
@@ -42,6 +43,11 @@ def urlmd5(url: str) -> str:
     return hashlib.md5(
         url.partition("#")[0].encode("utf-8", "surrogatepass"), usedforsecurity=False
     ).hexdigest()
+
+
+def is_full_revision(text: str) -> bool:
+    """Whether it names a commit of a git repository for good."""
+    return _SHA1.match(text) is not None
 
 
 @dataclass(frozen=True, order=True)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import platformdirs
 
 from .bounded_folder import LEFT_OVER, BoundedFolder, Held, files_in, remove
+from .config import Config
 from .digest import Digest
 from .errors import NotFound
 from .private_folder import make_folders, make_private_folder
@@ -47,7 +48,6 @@ class LocalStore:
         make_private_folder(folder)
         self.folder = folder
         self.size = size
-        self.spool_folder = folder / "spool"
         self._top = os.path.join(os.path.abspath(folder), "v1")
         self._bound = BoundedFolder(os.path.dirname(self._top), size, self._held)
 
@@ -144,7 +144,12 @@ class LocalStore:
                     yield Held(entry.path, status.st_size, status.st_mtime)
 
 
-def default_folder() -> Path:
+def folder_of(config: Config) -> Path:
+    """Where the store of a node is, be it there or not."""
+    return Path(config.local_store) if config.local_store else _default_folder()
+
+
+def _default_folder() -> Path:
     """``store`` in the user's cache folder."""
     return Path(platformdirs.user_cache_dir("slapos.networkcache")) / "store"
 

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,9 @@ from .spool import Spool, Unsent
 from .urls import Checksum
 
 THREADS = 4
-_PASSING = frozenset(
+_ENDING = 10.0
+"""Seconds that what was sent gets to be told."""
+_TRANSIENT = frozenset(
     {Code.BUSY, Code.INTERNAL, Code.QUOTA, Code.STORAGE_FULL, Code.UPSTREAM}
 )
 """Refusals that may be none the next time."""
@@ -89,7 +91,9 @@ class Outbox:
         self._lock = threading.Condition()
         self._waiting: deque[Offer] = deque()
         self._running: list[Offer] = []
+        self._ending: list[Offer] = []
         self._threads: list[threading.Thread] = []
+        self._emptying = False
         self._closed = False
 
     # -- while the run goes on
@@ -98,26 +102,23 @@ class Outbox:
         """Publish it, some time soon."""
         with self._lock:
             self._waiting.append(offer)
-            if len(self._threads) < THREADS:
-                self._start(self._work)
+            if len(self._threads) < THREADS and (thread := _start(self._work)):
+                self._threads.append(thread)
 
     def send_spooled(self) -> None:
         """Send what earlier runs could not, in the background."""
         if self._spool is not None:
-            with self._lock:
-                self._start(self._empty_spool)
-
-    def _start(self, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=work, name="publish", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+            self._emptying = True
+            if _start(self._empty_spool) is None:
+                self._emptying = False
 
     def wait_for(self, key: Key, seconds: float) -> None:
         """Wait until nothing about `key` is under way, `seconds` at most."""
         with self._lock:
-            self._lock.wait_for(
-                lambda: all(o.key != key for o in (*self._waiting, *self._running)), seconds
-            )
+            self._lock.wait_for(lambda: all(o.key != key for o in self._left()), seconds)
+
+    def _left(self) -> list[Offer]:
+        return [*self._ending, *self._running, *self._waiting]
 
     # -- at its end
 
@@ -125,12 +126,12 @@ class Outbox:
     def left(self) -> int:
         """How many offers are not done."""
         with self._lock:
-            return len(self._waiting) + len(self._running)
+            return len(self._left())
 
     def drain(self, until: float, tick: Callable[[int], None] = lambda left: None) -> None:
-        """Wait until all is sent, or until the monotonic time `until`; `tick` is told how
-        many are left, some times a second."""
-        while (left := self.left) and time.monotonic() < until:
+        """Wait until all is sent, that of earlier runs too, or until the monotonic time
+        `until`; `tick` is told how many are left, some times a second."""
+        while ((left := self.left) or self._emptying) and time.monotonic() < until:
             tick(left)
             with self._lock:
                 self._lock.wait(min(0.2, max(0.0, until - time.monotonic())))
@@ -141,8 +142,10 @@ class Outbox:
         with self._lock:
             self._closed = True
             left = [*self._running, *self._waiting]
+            self._running.clear()
             self._waiting.clear()
             self._lock.notify_all()
+            self._lock.wait_for(lambda: not self._ending, _ENDING)
         for offer in left:
             self._tell(self._finish(offer, send=False))
 
@@ -155,13 +158,14 @@ class Outbox:
 
     def _work(self) -> None:
         while (offer := self._next()) is not None:
+            sent = self._finish(offer, send=True)
+            if not self._ends(offer):  # `close` has seen to it
+                continue
             try:
-                sent = self._finish(offer, send=True)
-                if not self._closed:  # else `close` has seen to it
-                    self._tell(sent)
+                self._tell(sent)
             finally:
                 with self._lock:
-                    self._running.remove(offer)
+                    self._ending.remove(offer)
                     self._lock.notify_all()
 
     def _next(self) -> Offer | None:
@@ -172,6 +176,14 @@ class Outbox:
             offer = self._waiting.popleft()
             self._running.append(offer)
             return offer
+
+    def _ends(self, offer: Offer) -> bool:
+        with self._lock:
+            ours = offer in self._running
+            if ours:
+                self._running.remove(offer)
+                self._ending.append(offer)
+            return ours
 
     def _tell(self, sent: Sent) -> None:
         try:
@@ -210,7 +222,7 @@ class Outbox:
         except SourceFailure as error:
             return error, False
         except Refusal as error:
-            if error.code not in _PASSING:
+            if error.code not in _TRANSIENT:
                 raise
             return error, False
 
@@ -231,15 +243,17 @@ class Outbox:
         return True
 
     def _empty_spool(self) -> None:
-        with contextlib.suppress(NetworkcacheError, OSError):
-            publisher = self._open_publisher()
-            for unsent in self._waiting_in_spool(publisher):
-                if self._closed or not self._send_unsent(publisher, unsent):
-                    return
-
-    def _waiting_in_spool(self, publisher: Publisher) -> Iterator[Unsent]:
-        if self._spool is not None:
-            yield from self._spool.waiting(publisher.target)
+        assert self._spool is not None
+        try:
+            with contextlib.suppress(NetworkcacheError, OSError):
+                publisher = self._open_publisher()
+                for unsent in self._spool.waiting(publisher.target):
+                    if self._closed or not self._send_unsent(publisher, unsent):
+                        return
+        finally:
+            with self._lock:
+                self._emptying = False
+                self._lock.notify_all()
 
     def _send_unsent(self, publisher: Publisher, unsent: Unsent) -> bool:
         """Whether it makes sense to go on."""
@@ -251,12 +265,23 @@ class Outbox:
         except (NotPublished, SourceFailure):
             return False
         except Refusal as error:
-            if error.code in _PASSING:
+            if error.code in _TRANSIENT:
                 return False
         except InvalidEntry:
             pass  # nobody can send it
         self._spool.done(unsent)
         return True
+
+
+def _start(work: Callable[[], None]) -> threading.Thread | None:
+    """None where the interpreter is about to end, and starts no threads any more: then
+    what waits is kept for the next run."""
+    thread = threading.Thread(target=work, name="publish", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
+    return thread
 
 
 def _examine(offer: Offer) -> Digests:

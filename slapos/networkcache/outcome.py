@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from .binding import Request
 from .config import Source
 from .digest import Digest
-from .entry import Pair
+from .entry import Entry, Pair
 from .errors import (
     Code,
+    InvalidEntry,
     NetworkcacheError,
     NotBelieved,
     NotFound,
@@ -30,6 +31,25 @@ class Verdict:
     vouching: Vouching | None = None
     refusal: NotBelieved | None = None
     only_legacy: bool = False
+
+    @property
+    def entry(self) -> Entry | None:
+        """What the pair says, whether it is believed or not; None where it is no entry."""
+        if self.vouching is not None:
+            return self.vouching.entry
+        try:
+            return Entry.parse(self.pair.entry) if self.pair else None
+        except InvalidEntry:
+            return None
+
+    @property
+    def signer(self) -> str | None:
+        """The fingerprint of who signed it, or is only said to have signed it, if it does
+        not count."""
+        if self.vouching is not None:
+            return self.vouching.certificate.fingerprint
+        entry = self.entry
+        return entry.signer if entry else None
 
 
 @dataclass(frozen=True)

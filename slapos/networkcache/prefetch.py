@@ -23,7 +23,7 @@ from .trust import TrustedEntry
 logger = logging.getLogger("slapos.networkcache")
 
 _PATIENCE = 2.0
-"""Seconds that a transfer gets to notice that it is not wanted any more."""
+"""Seconds that transfers get to notice that they are not wanted any more."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,9 @@ class Prefetch:
             self._stopping = True
             self._wanted.clear()
             self._lock.notify_all()
+        end = time.monotonic() + _PATIENCE
         for thread in tuple(self._threads):
-            thread.join(_PATIENCE)
+            thread.join(max(0.0, end - time.monotonic()))
 
     def _work(self) -> None:
         while (wanted := self._next()) is not None:

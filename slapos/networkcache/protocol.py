@@ -290,7 +290,7 @@ class BatchAnswer:
     the keys whose pairs did not fit: ask again.
     """
 
-    entries: Mapping[Key, Sequence[Pair]] = field(default_factory=dict)
+    entries: Mapping[Key, Sequence[Pair | InvalidEntry]] = field(default_factory=dict)
     missing_content: frozenset[Digest] = frozenset()
     later: Sequence[Key] = ()
 
@@ -298,7 +298,7 @@ class BatchAnswer:
         return json.dumps(
             {
                 "entries": {
-                    key.text: [list(pair) for pair in pairs]
+                    key.text: [list(pair) for pair in pairs if isinstance(pair, Pair)]
                     for key, pairs in self.entries.items()
                 },
                 "missing_content": sorted(digest.hex for digest in self.missing_content),
@@ -308,7 +308,7 @@ class BatchAnswer:
 
     @classmethod
     def decode(cls, body: bytes, asked: Batch) -> BatchAnswer:
-        """Take an answer, less what was not asked and what is no pair.
+        """Take an answer, less what was not asked.
 
         Raises `InvalidEntry` where it is not such an answer at all: the other end does
         not know batches.
@@ -329,7 +329,7 @@ class BatchAnswer:
         keys = {key.text: key for key in asked.keys}
         return cls(
             {
-                keys[text]: tuple(p for p in _parsed(pairs) if isinstance(p, Pair))
+                keys[text]: tuple(_parsed(pairs))
                 for text, pairs in entries.items()
                 if text in keys and isinstance(pairs, list)
             },

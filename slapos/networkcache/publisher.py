@@ -17,7 +17,7 @@ from functools import partial
 from typing import IO, Any, NamedTuple
 
 from .binding import Request
-from .certificates import Certificate, CertificateList, Signer
+from .certificates import CertificateList, Signer
 from .config import Config, Source
 from .digest import Digest, Digests
 from .entry import Entry, Key, Pair
@@ -37,6 +37,8 @@ from .trust import Policy, Vouching
 from .uploader import Uploader
 from .urls import has_secret
 from .weighing import statement_of
+
+_NEEDS = "publishing needs upload-cache-url, upload-dir-url and signature-private-key-file"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,51 @@ def read_signer(path: str) -> Signer:
         raise InvalidConfiguration(f"signature-private-key-file {path}: {what}") from None
 
 
+def open_signer(config: Config) -> tuple[Signer, list[str]]:
+    """The signing key of a node, and what its user should know before the first upload,
+    in sentences.
+
+    Raises `InvalidConfiguration` where nothing could be signed that anybody would
+    believe.
+    """
+    path = config.private_key_file
+    if path is None:
+        raise InvalidConfiguration(_NEEDS)
+    signer = read_signer(path)
+    if config.publish_legacy and not signer.signs_legacy:
+        raise InvalidConfiguration(
+            "signature-legacy = publish needs an RSA signature-private-key-file: older"
+            " programs know no other"
+        )
+    if not signer.signs and not config.publish_legacy:
+        raise InvalidConfiguration(
+            "the RSA key in signature-private-key-file has less than 2048 bits, and"
+            " nobody would believe it: make a new one with generate-signature-key"
+        )
+    warnings = []
+    listed = CertificateList.parse(config.certificate_list).certificates
+    if signer.fingerprint not in {c.fingerprint for c in listed}:
+        warnings.append(
+            "the certificate of signature-private-key-file is not in"
+            " signature-certificate-list: this node would publish again and again what"
+            " it will never believe"
+        )
+    if os.stat(path).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        warnings.append(f"others may read {path}: chmod 600 {path}")
+    return signer, warnings
+
+
+def hindrance_of(config: Config, url: str) -> NotPublished | None:
+    """Why what `url` fetches is never published, if so."""
+    if has_secret(url):
+        return NotPublished(Reason.SECRET_URL, "the URL carries a secret")
+    if prefix := config.upload_blacklist.match(url):
+        return NotPublished(
+            Reason.BLACKLISTED_URL, f"{prefix} is in upload-to-cache-url-blacklist"
+        )
+    return None
+
+
 class Publisher:
     """Signs and sends, for one run.
 
@@ -94,18 +141,14 @@ class Publisher:
         limits: Limits | None = None,
     ):
         target = upload or config.upload
-        if target is None or config.private_key_file is None:
-            raise InvalidConfiguration(
-                "publishing needs upload-cache-url, upload-dir-url and"
-                " signature-private-key-file"
-            )
+        if target is None:
+            raise InvalidConfiguration(_NEEDS)
         self.config = config
         self.target = target
-        self._signer = read_signer(config.private_key_file)
+        self._signer, warnings = open_signer(config)
+        self.warnings = tuple(warnings)
         self._clock = clock
-        self._check_key()
         listed = CertificateList.parse(config.certificate_list).certificates
-        self.warnings = tuple(self._warn(config.private_key_file, listed))
         # Its own word counts for itself, be it listed or not.
         self._policy = Policy(
             (self._signer.certificate, *listed),
@@ -118,39 +161,9 @@ class Publisher:
     def close(self) -> None:
         self._uploader.close()
 
-    def _check_key(self) -> None:
-        if self.config.publish_legacy and not self._signer.signs_legacy:
-            raise InvalidConfiguration(
-                "signature-legacy = publish needs an RSA signature-private-key-file: older"
-                " programs know no other"
-            )
-        if not self._signer.signs and not self.config.publish_legacy:
-            raise InvalidConfiguration(
-                "the RSA key in signature-private-key-file has less than 2048 bits, and"
-                " nobody would believe it: make a new one with generate-signature-key"
-            )
-
-    def _warn(self, path: str, listed: Sequence[Certificate]) -> list[str]:
-        warnings = []
-        if self._signer.fingerprint not in {c.fingerprint for c in listed}:
-            warnings.append(
-                "the certificate of signature-private-key-file is not in"
-                " signature-certificate-list: this node would publish again and again what"
-                " it will never believe"
-            )
-        if os.stat(path).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            warnings.append(f"others may read {path}: chmod 600 {path}")
-        return warnings
-
     def hindrance(self, url: str) -> NotPublished | None:
         """Why what `url` fetches is never published, if so."""
-        if has_secret(url):
-            return NotPublished(Reason.SECRET_URL, "the URL carries a secret")
-        if prefix := self.config.upload_blacklist.match(url):
-            return NotPublished(
-                Reason.BLACKLISTED_URL, f"{prefix} is in upload-to-cache-url-blacklist"
-            )
-        return None
+        return hindrance_of(self.config, url)
 
     def publish(
         self,
@@ -183,6 +196,8 @@ class Publisher:
         """
         if hindrance := self.hindrance(_subject(members)):
             raise hindrance
+        if any(has_secret(value) for value in members.values() if isinstance(value, str)):
+            raise NotPublished(Reason.SECRET_URL, "the entry would carry a secret")
         make = self._maker(key, content, members, expires)
         return Publication(key, content.sha512, content.size, self._pairs(make))
 

@@ -25,8 +25,8 @@ from .key import Key
 FORMAT = 1
 KEYS_LIMIT = 5000
 """Keys that are taken from a record, at most."""
-RECORD_LIMIT = KEYS_LIMIT * 600
-"""Bytes of a record, at most: a key has 255, a digest 128."""
+RECORD_LIMIT = KEYS_LIMIT * 720
+"""Bytes of a record, at most: a key has 255, each of which may take two, a digest 128."""
 _WHOLE_NUMBER_LIMIT = 1 << 53
 
 
@@ -59,14 +59,16 @@ def decode_record(content: bytes) -> list[Used]:
     """What a record names, up to `KEYS_LIMIT` of it. Raises `InvalidInput`."""
     try:
         value = json.loads(content)
-        if nested_deeper(value, 4) or value["format"] != FORMAT:
+        if nested_deeper(value, 4) or _whole_number(value["format"]) != FORMAT:
             raise ValueError("another format")
         return [_used(item) for item in value["used"][:KEYS_LIMIT]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidInput(f"the record of the run does not parse: {error}") from None
 
 
-def _used(item: dict[str, Any]) -> Used:
+def _used(item: object) -> Used:
+    if not isinstance(item, dict):
+        raise ValueError("what was used is no object")
     milliseconds = item.get("ms")
     return Used(
         Key.parse(item["key"]),
@@ -78,5 +80,5 @@ def _used(item: dict[str, Any]) -> Used:
 
 def _whole_number(value: object) -> int:
     if type(value) is not int or not 0 <= value <= _WHOLE_NUMBER_LIMIT:
-        raise ValueError("a size or a time is not a whole number of 0 or more")
+        raise ValueError("a format, a size or a time is not a whole number of 0 or more")
     return value

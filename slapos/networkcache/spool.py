@@ -42,6 +42,11 @@ KEPT = 30 * 24 * 3600
 _LETTER, _CONTENT, _PART = ".letter", ".content", ".part"
 
 
+def spool_of(store: Path) -> Path:
+    """The folder of the spool that goes with a local store."""
+    return store / "spool"
+
+
 @dataclass(frozen=True)
 class Unsent:
     """What `target` is to get: `pairs` under `key`, and first the content of `digest` and
@@ -106,6 +111,10 @@ class Spool:
                 raise
         with suppress(StorageFailure):  # it is kept; the count anew will find it
             self._bound.added(place + _LETTER, size + len(letter))
+
+    def has(self, target: Source) -> bool:
+        """Whether there is anything that `target` is to get."""
+        return bool(_letters(self._folder_of(target)))
 
     def waiting(self, target: Source) -> Iterator[Unsent]:
         """What `target` is to get, oldest first, each this caller's alone until it asks

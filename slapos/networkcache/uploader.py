@@ -12,6 +12,16 @@ from .transport import Budget, Limits, Transport
 CLOCK_LIMIT = 300
 """Seconds that this machine's clock may be off the server's."""
 
+_PATIENCE = 60.0
+"""Seconds that a server may take to put a large content in its place."""
+UPLOAD_LIMITS = Limits(first_byte=_PATIENCE)
+"""For each attempt of an upload that its user waits for."""
+
+
+def upload_budget(config: Config) -> Budget:
+    """For an upload that its user waits for: it bears such a server once."""
+    return Budget(max(config.time_budget, _PATIENCE))
+
 
 class Uploader:
     """Sends contents to one network cache, for one run. It signs nothing, and so needs

@@ -230,6 +230,15 @@ def has_secret(url: str) -> bool:
     )
 
 
+def without_secret(url: str) -> str:
+    """`url` without its query and user info, where one of them is a secret: relative
+    links lead to the same places."""
+    parts = split(url)
+    if not has_secret(url) or parts is None:
+        return url
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
 def redact(text: str) -> str:
     """`text` with what is secret in the URLs in it replaced by ``***``, for logs.
 

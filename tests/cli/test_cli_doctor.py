@@ -171,6 +171,16 @@ def test_a_value_that_does_not_parse(node) -> None:
     }
 
 
+def test_a_value_that_another_option_was_completed_from(node) -> None:
+    """What is named is the option that is set: the other one cannot be mended."""
+    del node.options["download-dir-url"]
+    node.options["download-binary-dir-url"] = "nonsense"
+    mark, what, change = findings(node)[0]
+    assert mark == "WRONG"
+    assert what.startswith("download-binary-dir-url: expected an http or https URL")
+    assert "write download-binary-dir-url as expected" in change
+
+
 def test_an_option_that_nobody_knows(node) -> None:
     node.options["signature-treshold"] = "2"
     finds(node, "WRONG", "(did you mean signature-threshold?)", "or remove it")
@@ -208,7 +218,11 @@ def test_no_source(node, blocked, mark) -> None:
 def test_a_certificate_that_does_not_parse(node) -> None:
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
     node.options["signature-certificate-list"] += f"{begin}\nAAAA\n{end}\n"
-    finds(node, "WRONG", "certificate 2 of signature-certificate-list", "paste it again")
+    ((mark, what, change),) = findings(node)
+    assert mark == "WRONG"
+    assert what.startswith("certificate 2 of signature-certificate-list")
+    assert what.endswith("skipped: not a certificate in PEM, or one that is damaged")
+    assert "paste it again" in change
 
 
 def test_nobody_is_listed(node) -> None:

@@ -107,7 +107,6 @@ def in_tar() -> Archives:
     twice = "is there twice"
     yield "twice.tar", tar(FILE, member("file", b"another")), twice
     yield "twice-spelt-otherwise.tar", tar(FILE, member(".//file", b"another")), twice
-    yield "twice-a-folder.tar", tar(folder("a"), folder("a/")), twice
     yield "folder-then-link.tar", tar(member("a/b", b"x"), link("a", ".")), twice
     yield "folder-then-file.tar", tar(folder("a"), member("a", b"x")), twice
     yield "link-then-folder.tar", tar(link("a", "."), folder("a")), twice
@@ -161,7 +160,6 @@ def in_tar() -> Archives:
     runs = "runs as somebody else"
     yield "setuid.tar", tar(member("su", b"x", mode=0o4755)), runs
     yield "setgid.tar", tar(member("sg", b"x", mode=0o2755)), runs
-    yield "setgid-folder.tar", tar(folder("a", mode=0o2755)), runs
 
     damaged = "damaged"
     good = bytearray(GOOD)
@@ -271,6 +269,13 @@ def good() -> Archives:
     yield "good-two-at-the-top.tar", tar(FILE, folder("a")), ""
     yield "good-one-file.tar", tar(FILE), ""
     yield "good-long-name.tar", LONG, ""
+    one, two = ("a/one", b"1"), ("a/two", b"2")
+    again = [member(*one), folder("a/"), folder("./"), member(*two), folder("./a")]
+    yield "good-folder-twice.tar", tar(folder("a"), *again), ""
+    named = [("a/", b"", 0o040755), (*one, 0o100644), ("./a/", b"", 0), (*two, 0o100644)]
+    yield "good-folder-twice.zip", zipped(*named), ""
+    special = [folder("a", mode=0o2755), folder("b", mode=0o1777), folder("c", mode=0o4500)]
+    yield "good-special-folders.tar", tar(*special), ""
     # Within the archive, but not within the folder at its top.
     yield "good-unless-stripped.tar", tar(folder("a"), link("a/b", "../c")), ""
     yield "good.zip", zipped(*ZIPPED), ""

@@ -12,6 +12,8 @@ from incumbents import Unavailable
 from nodes import Node, Publisher, entries, file_key, reads
 from origin import Origin
 
+from slapos.networkcache.testing import NetworkCache
+
 
 class Site:
     """`cache` may be shared with other tests; the rest is the test's own."""
@@ -59,6 +61,25 @@ def origin() -> Iterator[Origin]:
 @pytest.fixture
 def site(tmp_path: Path, shared_server, origin: Origin) -> Site:
     return Site(tmp_path, shared_server, origin)
+
+
+class Memory(NetworkCache):
+    """A network cache in memory, with the addresses that a server's process has."""
+
+    @property
+    def cache_url(self) -> str:
+        return self.source.cache_url
+
+    @property
+    def dir_url(self) -> str:
+        return self.source.dir_url
+
+
+@pytest.fixture
+def observed(tmp_path: Path, origin: Origin) -> Iterator[Site]:
+    """A site whose cache is the test's own, tells what it was asked, and may misbehave."""
+    with Memory() as cache:
+        yield Site(tmp_path, cache, origin)
 
 
 @pytest.fixture(scope="module", params=buildouts.TOOLS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from nodes import part
 
@@ -18,6 +20,12 @@ def test_never_more_than_ten_lines():
     report.origin.add(1, 1.0)
     report.published.add(1, 1.0)
     assert len(list(report.lines())) == 10
+
+
+def test_programs_read_why_something_was_missed_and_how_often():
+    report = Report()
+    report.misses.update([str(Reason.LEFT_ALONE)] * 2)
+    assert json.loads(json.dumps(report.plain()))["misses"] == {"left-alone": 2}
 
 
 @pytest.mark.parametrize("extension", [False, True])

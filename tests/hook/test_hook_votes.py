@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from nodes import Publisher, entries, file_key, make_wheel, part, reads
+from nodes import Publisher, entries, file_key, make_wheel, page_key, part, reads
 
 from slapos.networkcache.certificates import Signer
 
@@ -49,12 +49,35 @@ def test_threshold_of_two(site):
     assert asked == files
     assert run.reports("not in the network cache: 3 below-threshold"), run.report
     assert run.reports("published: 3 files"), run.report
-    for found in (site.entries(url), entries(site.cache, f"pypi:{name}=1.0")):
+    keys = file_key(url), f"pypi:{name}=1.0", page_key(site.origin.url + page)
+    for found in (entries(site.cache, key) for key in keys):
         assert {e["signer"] for e in found} == {p.fingerprint for p in both}
 
     run, asked = run_node()
     assert asked == set()
     assert run.reports(f"from the network cache {site.cache.dir_url}: 3 files"), run.report
+
+
+def test_two_records_that_agree(observed):
+    """How long an origin took is each publisher's own. Once both take all from the cache,
+    their records say the same, and a third node follows it."""
+    site = observed
+    urls = [site.origin.put(f"/recorded{n}.gz", b"%d" % n * 99) for n in range(3)]
+    both = [site.one, site.two]
+    parts = [part(f"f{n}", "fetch", url=url) for n, url in enumerate(urls)]
+    for signs in (*both, *both, None):
+        site.origin.forget()
+        site.cache.requests.clear()
+        node = site.node("signature-threshold = 2", believes=both, signs=signs)
+        profile = node.profile(*parts, buildout="parts = f0 f1 f2").read_bytes()
+        run = node.networkcache()
+        assert run.code == 0, run.said
+    assert site.origin.requests == []
+    found = entries(site.cache, f"buildout-run:{hashlib.sha256(profile).hexdigest()}")
+    assert {e["signer"] for e in found} == {p.fingerprint for p in both}
+    asked = [str(request) for request in site.cache.requests]
+    record = f"GET /shacache/{found[0]['sha512']}"
+    assert asked[:2] == ["POST /shadir", record]
 
 
 def test_two_who_disagree_make_no_two(site):

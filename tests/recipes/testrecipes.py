@@ -19,14 +19,16 @@ class Recipe:
 
 
 class Fetch(Recipe):
-    """Download `url` with `md5sum`, to `path` if that is given; the outcome is the part."""
+    """Download `url`, or else `alternate-url`, with `md5sum`, to `path` if that is given;
+    the outcome is the part."""
 
     def install(self):
         options = self.options
         download = Download(self.buildout["buildout"], hash_name="hash" in options)
-        path, is_temporary = download(
-            options["url"], md5sum=options.get("md5sum"), path=options.get("path")
-        )
+        how = {"md5sum": options.get("md5sum"), "path": options.get("path")}
+        if options.get("alternate-url"):
+            how["alternate_url"] = options["alternate-url"]
+        path, is_temporary = download(options["url"], **how)
         print(f"{self.name}: {path} temporary={is_temporary} {os.stat(path).st_mode:o}")
         shutil.copyfile(path, self.place)
         if is_temporary:
@@ -50,6 +52,17 @@ class Egg(Recipe):
             newest=self.buildout.newest,
         )
         return ()
+
+
+class Script(Recipe):
+    """Run the Python `script`, which finds the options in `options`, and in `place` the
+    path of the part."""
+
+    def install(self):
+        names = {"options": dict(self.options), "place": self.place}
+        with open(self.options["script"]) as file:
+            exec(file.read(), names)
+        return self.place if os.path.exists(self.place) else ()
 
 
 class Fail(Recipe):

@@ -82,7 +82,7 @@ def test_it_may_be_blocked(site, repository):
     wanted = revision(repository)
     node = site.node("block-origin = true")
     cloning(node, url, revision=wanted)
-    assert "its origin is not asked" in refused(node.networkcache())
+    assert f"no network cache has {url} (not-found)" in refused(node.networkcache())
     one = site.node(signs=site.one)
     cloning(one, url, revision=wanted)
     built(one.networkcache())

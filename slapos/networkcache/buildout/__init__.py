@@ -4,13 +4,15 @@
 - `places` reads the options of a run from the places where a buildout keeps them;
 - `hook` puts the seams in place: `downloads`, `indexes`, `build_requirements` (with
   `pip_index` and `pip_settings`), `opener` and `lifecycle`;
+- `seams` puts replacements in place, and `answers` is what those who read them get;
 - `pages` says when an index page comes from the cache;
 - `watching` watches a fetch from its origin, to tell whether it may be published;
 - `run` is one run: cache, then origin; a failure of the cache is forgiven in
   `run.Run.forgiven` and nowhere else;
 - `ahead` asks for all at once, by the record of an earlier run, or by what `expected`
-  reads in the profile;
-- `giving` is what a run publishes, and `earlier` what came before the extension did;
+  reads in the profile; `blocked` says what no cache has of it, where no origin is asked;
+- `giving` is what a run publishes, `usage` what its record says, and `earlier` what came
+  before the extension did;
 - `report` counts, and says at the end what came from where.
 
 Nothing here imports the client before the first fetch: an extension that is only loaded

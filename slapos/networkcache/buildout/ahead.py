@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -46,21 +47,30 @@ class Ahead:
         self._profile = profile
         self._prefetch: Prefetch | None = None
         self._looked = False
+        self._lock = threading.Lock()
+        self._used: list[Used] = []
         self._record: dict[Key, list[Used]] = {}
         self._asked: set[Key] = set()
+        self._left = 0 if client.local is None else client.local.size // 2
+
+    @property
+    def recorded(self) -> list[Used]:
+        """What the record names, in its order."""
+        return self._used
 
     def look(self, expected: Iterable[Key], guessed: Iterable[Key]) -> None:
         """Ask for the record, the first time, and then for what is `expected` and was not
         asked for yet; for what is only `guessed` where there is no record."""
-        if not self._looked:
-            self._looked = True
-            first = Request.for_run(self._profile).key if self._profile else None
-            if first is not None:
-                self._ask([first, *expected])
-                self._follow_record()
-        self._ask(expected)
-        if not self._record:
-            self._ask(guessed, only_in_batches=True)
+        with self._lock:  # whoever comes meanwhile gains by waiting
+            if not self._looked:
+                self._looked = True
+                first = Request.for_run(self._profile).key if self._profile else None
+                if first is not None:
+                    self._ask([first, *expected])
+                    self._follow_record()
+            self._ask(expected)
+            if not self._record:
+                self._ask(guessed, only_in_batches=True)
 
     def _ask(self, keys: Iterable[Key], *, only_in_batches: bool = False) -> None:
         new = [key for key in dict.fromkeys(keys) if key not in self._asked]
@@ -92,7 +102,7 @@ class Ahead:
         if outcome.trusted is None:
             logger.debug("there is no record of an earlier run: %s", outcome.refusal)
             return
-        used = self._read(outcome)
+        used = self._used = self._read(outcome)
         logger.debug("an earlier run used %d contents", len(used))
         for one in used:
             self._record.setdefault(one.key, []).append(one)
@@ -123,26 +133,36 @@ class Ahead:
         from ..prefetch import Prefetch
 
         self._prefetch = Prefetch(self._client)
-        entries = self._believed(used)
+        doubted: list[Used] = []
+        self._want(self._believed(used, doubted))
+        # What the nearest source says of these is not believed: the others may know more.
+        self._client.foresee({one.key for one in doubted}, everywhere=True)
+        self._want(self._believed(doubted, []))
+
+    def _want(self, entries: Iterator[tuple[TrustedEntry, int]]) -> None:
+        assert self._prefetch is not None
         while chunk := list(islice(entries, _CHUNK)):
             self._prefetch.want(chunk)
 
-    def _believed(self, used: Iterable[Used]) -> Iterator[tuple[TrustedEntry, int]]:
-        """What is believed of it, as long as it fills no more than half of the store."""
-        assert self._client.local is not None
-        left = self._client.local.size // 2
+    def _believed(
+        self, used: Iterable[Used], doubted: list[Used]
+    ) -> Iterator[tuple[TrustedEntry, int]]:
+        """What is believed of it, by what was foreseen, as long as it fills no more than
+        half of the store; the rest goes to `doubted`."""
         for one in used:
-            request = Request(one.key)
-            if one.key.kind is Kind.RUN:
-                continue
-            outcome = self._client.look_up(request, remember=False)
-            for trusted in outcome.weighed.believed:
-                if trusted.digest == one.digest and trusted.size == one.size:
-                    left -= one.size
-                    if left < 0:
-                        return
-                    yield trusted, outcome.nearest_with(trusted.digest)
-                    break
+            outcome = self._client.look_up(Request(one.key), remember=False, ask=False)
+            fits = (
+                trusted
+                for trusted in outcome.weighed.believed
+                if (trusted.digest, trusted.size) == (one.digest, one.size)
+            )
+            if (trusted := next(fits, None)) is None:
+                doubted.append(one)
+            elif one.key.kind is not Kind.RUN:
+                self._left -= one.size
+                if self._left < 0:
+                    return
+                yield trusted, outcome.nearest_with(trusted.digest)
 
 
 def root_profile(config_file: str) -> str | None:

@@ -35,7 +35,9 @@ def install(run: Run, seams: Seams) -> None:
                 return _original(spec, *arguments, **options)
             except (Exception, SystemExit):
                 if refused:
-                    raise zc.buildout.UserError("\n".join(map(str, refused))) from None
+                    raise zc.buildout.UserError(
+                        "\n".join(map(str, refused.values()))
+                    ) from None
                 raise
 
     seams.put(easy_install, "call_pip_install", call_pip_install)
@@ -49,19 +51,19 @@ class _Pip:
         self._settings: Any = None
 
     @contextlib.contextmanager
-    def asking_here(self) -> Iterator[list[zc.buildout.UserError]]:
+    def asking_here(self) -> Iterator[Mapping[str, zc.buildout.UserError]]:
         """In the block, pip asks our index; gives what that refuses because no origin may
         be asked."""
         with contextlib.ExitStack() as stack:
-            refused: list[list[zc.buildout.UserError]] = [[]]
+            refused: list[Mapping[str, zc.buildout.UserError]] = []
 
             def start() -> None:
-                refused[0] = self._start(stack)
+                refused.append(self._start(stack))
 
             self._run.forgiven("pip does not ask the network cache", start)
-            yield refused[0]
+            yield refused[0] if refused else {}
 
-    def _start(self, stack: contextlib.ExitStack) -> list[zc.buildout.UserError]:
+    def _start(self, stack: contextlib.ExitStack) -> Mapping[str, zc.buildout.UserError]:
         from .pip_index import PipIndex
         from .pip_settings import read_pip_settings
 
@@ -75,13 +77,15 @@ class _Pip:
                 return None if self._run.config.block_origin else url
             return index.url_for(url)
 
-        variables = settings.environment(_default_index(), instead)
-        stack.enter_context(_environment(variables))
-        # zc.buildout 5 and 6 name their own index on the command line of pip.
+        # zc.buildout 5 and 6 name their own index on the command line of pip, which
+        # other users can read: ours is known by its token.
         configured = getattr(easy_install, "index_url", lambda *_: None)()
-        if configured and is_remote(configured):
-            easy_install.index_url(instead(configured) or "")
+        further = [configured] if configured and is_remote(configured) else []
+        if further:
+            easy_install.index_url("")
             stack.callback(easy_install.index_url, configured)
+        variables = settings.environment(_default_index(), instead, further)
+        stack.enter_context(_environment(variables))
         return index.refused
 
 

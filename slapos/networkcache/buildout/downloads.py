@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import zc.buildout.download
 
+from ..binding import Request
+from ..printable import readable
 from ..urls import Checksum, is_remote
-from . import opener
+from .answers import bypassing_cache, temporary_file
 from .run import Run
 from .seams import Seams
 from .watching import Fetch, urlretrieve, watching
@@ -52,7 +53,7 @@ def install(run: Run, seams: Seams) -> None:
         except Exception:
             if not alternate or self.offline:
                 raise
-        self.logger.info("%s gives nothing: trying %s", url, alternate)
+        self.logger.info("%s gives nothing: trying %s", readable(url), readable(alternate))
         return _fetch(run, self, alternate, md5sum, path, instead_of=url)
 
     seams.put(zc.buildout.download, "urlretrieve", urlretrieve)
@@ -80,8 +81,6 @@ def _fetch(
 ) -> tuple[str, bool]:
     if not run.active or self.offline or not is_remote(url):
         return _original_download(self, url, md5sum, path)  # type: ignore[no-any-return]
-    from ..binding import Request
-
     checksums = [Checksum("md5", md5sum)] if md5sum is not None else []
     request = Request.for_file(url, *checksums)
     destination = path or temporary_file()
@@ -94,12 +93,13 @@ def _fetch(
         os.chmod(destination, 0o600)  # as zc.buildout leaves it
         return destination, path is None
     _discard(destination, path)
-    with opener.passing(), watching() as fetch:
+    with bypassing_cache(), watching() as fetch:
         result: tuple[str, bool] = _original_download(self, url, md5sum, path)
     _give(run, request, fetch, result[0])
-    if instead_of is not None and checksums:
-        # The checksum says that the other URL stands for the same.
-        _give(run, Request.for_file(instead_of, *checksums), fetch, result[0])
+    if instead_of is not None:
+        original = Request.for_file(instead_of, *checksums)
+        if original.checksums and not run.giving.hinders(url):
+            _give(run, original, fetch, result[0])  # they say that it stands for the same
     return result
 
 
@@ -110,10 +110,3 @@ def _give(run: Run, request: Any, fetch: Fetch, path: str) -> None:
 def _discard(destination: str, path: str | None) -> None:
     if path is None:
         os.unlink(destination)
-
-
-def temporary_file() -> str:
-    """The path of a new file, named as zc.buildout does."""
-    handle, path = tempfile.mkstemp(prefix="buildout-")
-    os.close(handle)
-    return path

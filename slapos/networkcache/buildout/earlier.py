@@ -38,7 +38,6 @@ class Earlier:
         self._config_file = config_file
         self._command_line = command_line
         self._options = dict(buildout["buildout"].items())
-        self._distributions = list(_new_distributions(self._options))
         self._hosts = buildout._allow_hosts
         self._thread = threading.Thread(target=self._work, name="earlier", daemon=True)
 
@@ -54,8 +53,7 @@ class Earlier:
 
     def _work(self) -> None:
         self._run.forgiven("profiles are not published", self._read_profiles)
-        if self._distributions:
-            self._run.forgiven("extensions are not published", self._fetch_distributions)
+        self._run.forgiven("extensions are not published", self._fetch_distributions)
 
     def _read_profiles(self) -> None:
         """Read all profiles again, as buildout does."""
@@ -69,13 +67,16 @@ class Earlier:
                 _open(os.path.dirname(path), path, [], {}, {}, set(), {})
 
     def _fetch_distributions(self) -> None:
+        distributions = list(_new_distributions(self._options))
+        if not distributions:
+            return
         # An index of our own: that of buildout belongs to another thread.
         index = easy_install.AllowHostsPackageIndex(
             self._options.get("index") or easy_install.default_index_url,
             hosts=self._hosts,
         )
         index.add_find_links(self._options.get("find-links", "").split())
-        for name, version in self._distributions:
+        for name, version in distributions:
             self._run.forgiven(
                 f"{name} {version} is not published",
                 partial(_fetch_distribution, index, name, version),
@@ -88,16 +89,17 @@ def _new_distributions(options: Any) -> Iterator[tuple[str, str]]:
 
     eggs = os.path.realpath(options["eggs-directory"])
     for dist in pkg_resources.working_set:
-        location = os.path.realpath(dist.location)
-        if os.path.dirname(location).startswith(eggs) and _is_new(location):
+        location = os.path.realpath(dist.location or "")
+        if os.path.dirname(location).startswith(eggs) and not is_older(location):
             yield dist.project_name, dist.version
 
 
-def _is_new(path: str) -> bool:
+def is_older(path: str) -> bool:
+    """Whether a file or folder was there before this process began, or is not there."""
     try:
-        return os.stat(path).st_ctime >= _process_began()
+        return os.stat(path).st_ctime < _process_began()
     except OSError:
-        return False
+        return True
 
 
 def _process_began() -> float:

@@ -7,58 +7,75 @@ for its sections: that would load their recipes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from ..urls import is_remote, normalised_name, safe_name
-
-if TYPE_CHECKING:
-    from ..key import Key
+from ..binding import Request
+from ..errors import InvalidKey
+from ..key import Key, Kind
+from ..urls import (
+    Checksum,
+    checksum_in,
+    has_secret,
+    is_remote,
+    normalised_name,
+    safe_name,
+    split,
+)
 
 Sections = Mapping[str, Mapping[str, str]]
 
-FETCHING: Mapping[str, tuple[str, ...]] = {
-    "collective.recipe.template": ("url",),
-    "hexagonit.recipe.cmmi": ("url",),
-    "hexagonit.recipe.download": ("url",),
-    "slapos.networkcache": ("url",),
-    "slapos.recipe.build": ("url",),
-    "slapos.recipe.cmmi": ("url",),
-    "zc.recipe.cmmi": ("url",),
-}
-"""The distributions of recipes that are known to fetch what an option names."""
+_OURS = "slapos.networkcache"
+FETCHING = frozenset(
+    {
+        "collective.recipe.template", "hexagonit.recipe.cmmi", "hexagonit.recipe.download",
+        "slapos.recipe.build", "slapos.recipe.cmmi", "zc.recipe.cmmi", _OURS,
+    }
+)  # fmt: skip
+"""The distributions of recipes that are known to fetch what their option ``url`` names."""
+_GITCLONE = (_OURS, "gitclone")
 _DEPTH = 8
 """Levels of references in references that are followed."""
 _REFERENCE = re.compile(r"\$\{([^:{}$]*):([^:{}$]*)\}")
 
 
+class Way(NamedTuple):
+    """How a part may come to what it needs: from `url`, as the profile writes it, for
+    which it makes the `request`."""
+
+    url: str
+    request: Request
+
+
 @dataclass(frozen=True)
 class Profile:
-    """What a profile names: all `urls`, those that a part of it is certain to fetch when
-    it is installed, by part, and the exact `pins` of projects."""
+    """What a profile names: all `urls`, and the keys of the `bundles` of revisions; what
+    a part of it is certain to fetch when it is installed, by part, with ways of which any
+    one will do; and the exact `pins` of projects."""
 
     urls: tuple[str, ...] = ()
-    fetched: Mapping[str, str] = field(default_factory=dict)
+    bundles: tuple[Key, ...] = ()
+    fetched: Mapping[str, tuple[Way, ...]] = field(default_factory=dict)
     pins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> Iterator[Key]:
+        """Those of what has no secret in its URL."""
+        for url in self.urls:
+            if not has_secret(url):
+                yield Key.for_file(url)
+        yield from self.bundles
 
 
 @dataclass
 class Expected:
-    """What a run is known to need: `urls` it will fetch, and `pins` and `index`, the URL
-    of a package index, which only say what it may."""
+    """What a run is known to need: the `keys` of what it will fetch, and `pins` and
+    `index`, the URL of a package index, which only say what it may."""
 
-    urls: list[str] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
     pins: Mapping[str, str] = field(default_factory=dict)
     index: str | None = None
-
-    @property
-    def keys(self) -> list[Key]:
-        """Those of the URLs."""
-        from ..key import Key
-        from ..urls import has_secret
-
-        return [Key.for_file(url) for url in self.urls if not has_secret(url)]
 
     @property
     def guesses(self) -> list[Key]:
@@ -67,10 +84,6 @@ class Expected:
 
 
 def _guesses(pins: Mapping[str, str], index: str | None) -> Iterator[Key]:
-    from ..errors import InvalidKey
-    from ..key import Key
-    from ..urls import has_secret
-
     for project, version in pins.items():
         name = normalised_name(project)
         if index is not None and is_remote(index) and not has_secret(index):
@@ -86,26 +99,65 @@ def read_profile(sections: Sections) -> Profile:
     """What a merged profile names, as far as it can be told from its text."""
     text = _Text(sections)
     urls: dict[str, None] = {}
-    fetched = {}
+    bundles: dict[Key, None] = {}
+    fetched: dict[str, tuple[Way, ...]] = {}
     parts = set(text.value("buildout", "parts").split())
     for name in sections:
         if name == "buildout":
             continue
-        options = text.options(name)
-        distribution = options.get("recipe", "").partition(":")[0].strip()
-        for option in options:
-            url = text.value(name, option)
-            if is_remote(url) and not re.search(r"[\s${}]", url):
-                urls[url] = None
-                if name in parts and option in FETCHING.get(distribution, ()):
-                    fetched[name] = url
+        found = [text.value(name, option) for option in text.options(name)]
+        urls |= dict.fromkeys(filter(_is_url, found))
+        ways = _ways(text, name)
+        keys = [way.request.key for way in ways if not has_secret(way.url)]
+        bundles |= dict.fromkeys(key for key in keys if key.kind is Kind.BUNDLE)
+        if ways and name in parts:
+            fetched[name] = ways
     versions = sections.get(text.value("buildout", "versions") or "versions", {})
     pins = {
         project: version
         for project, version in versions.items()
         if re.fullmatch(r"[0-9][A-Za-z0-9.!+_-]*", version)
     }
-    return Profile(tuple(urls), fetched, pins)
+    return Profile(tuple(urls), tuple(bundles), fetched, pins)
+
+
+def _ways(text: _Text, part: str) -> tuple[Way, ...]:
+    """Those of a section, if it is installed: none where its recipe is not known, or
+    something local may do instead."""
+    distribution, _, recipe = text.value(part, "recipe").partition(":")
+    if (distribution.strip(), recipe.strip()) == _GITCLONE:
+        return _ways_of_git(text, part)
+    urls = [text.value(part, "url"), text.value(part, "alternate-url")]
+    if distribution.strip() not in FETCHING or not _is_url(urls[0]):
+        return ()
+    if not urls[1]:
+        urls.pop()
+    if not all(map(_is_url, urls)):
+        return ()
+    checksums = list(_checksums(text, part, distribution.strip()))
+    return tuple(Way(url, Request.for_file(url, *checksums)) for url in urls)
+
+
+def _ways_of_git(text: _Text, part: str) -> tuple[Way, ...]:
+    repository = text.value(part, "repository")
+    revision = text.value(part, "revision").lower()
+    bundle = Request.for_bundle(repository, revision)
+    return (Way(repository, bundle),) if bundle and _is_url(repository) else ()
+
+
+def _checksums(text: _Text, part: str, distribution: str) -> Iterator[Checksum]:
+    """Those that the recipe compares; one that is none is for it to complain of."""
+    for algorithm in ("sha512", "sha256", "md5") if distribution == _OURS else ("md5",):
+        checksum = checksum_in(f"#{algorithm}={text.value(part, f'{algorithm}sum')}")
+        if checksum is not None:
+            yield checksum
+
+
+def _is_url(text: str) -> bool:
+    """Whether it is a single URL of somewhere else, and nothing in it is still open."""
+    if re.search(r"[\s${}]", text):
+        return False
+    return is_remote(text) and split(text) is not None
 
 
 class _Text:
@@ -114,6 +166,7 @@ class _Text:
     def __init__(self, sections: Sections):
         self._sections = sections
         self._merged: dict[str, Mapping[str, str]] = {}
+        self._values: dict[tuple[str, str], str | None] = {}
 
     def options(self, name: str, depth: int = _DEPTH) -> Mapping[str, str]:
         """Those of a section with those of the macros that it names with ``<``."""
@@ -127,7 +180,7 @@ class _Text:
 
     def value(self, name: str, option: str, depth: int = _DEPTH) -> str:
         """An option with its references replaced; what cannot be replaced stays as it
-        is."""
+        is, one that leads back to itself for one."""
 
         def replace(match: re.Match[str]) -> str:
             section = match[1] or name
@@ -135,10 +188,20 @@ class _Text:
                 return match[0]
             return self.value(section, match[2], depth - 1)
 
-        return _REFERENCE.sub(replace, self.options(name).get(option, "")).strip()
+        text = self.options(name).get(option, "")
+        if (name, option) not in self._values:
+            self._values[name, option] = None  # while it is being replaced
+            self._values[name, option] = _REFERENCE.sub(replace, text).strip()
+        return self._values[name, option] or text
 
 
-def to_install(fetched: Mapping[str, str], installed: Iterable[str]) -> dict[str, str]:
-    """Of what parts fetch, that of those which are not installed yet."""
-    there = set(installed)
-    return {part: url for part, url in fetched.items() if part not in there}
+def to_install(
+    fetched: Mapping[str, tuple[Way, ...]],
+    installed: Collection[str],
+    named: Collection[str] = (),
+) -> Iterator[tuple[Way, ...]]:
+    """Of what parts fetch, that of those which are not installed yet; of those `named`,
+    if any are."""
+    for part, ways in fetched.items():
+        if part not in installed and (not named or part in named):
+            yield ways

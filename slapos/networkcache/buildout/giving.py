@@ -11,16 +11,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Any
 
+from ..binding import LIFETIME_LIMIT, Request
+from ..digest import Digest, Digests
 from ..errors import NotPublished, Reason, StorageFailure
+from ..key import Key, Kind
+from ..members import members_of_distribution, members_of_file, members_of_run
 from ..printable import readable
+from ..record import Used, encode_record
+from ..urls import distribution_in, has_secret
+from .report import name_of, reason_of
+from .usage import Usage, worth_recording
 
 if TYPE_CHECKING:
-    from ..binding import Request
-    from ..digest import Digest, Digests
-    from ..key import Key
-    from ..outbox import Outbox, Sent
+    from ..outbox import Offer, Outbox, Sent
     from ..publisher import Publisher
-    from ..record import Used
     from ..spool import Spool
     from .earlier import Earlier
     from .run import Run
@@ -40,11 +44,12 @@ class Giving:
         self._publisher: Publisher | None = None
         self._retired: list[Publisher] = []
         self._outbox: Outbox | None = None
-        self._used: dict[tuple[Key, Digest | None], Used | None] = {}
+        self.usage = Usage()
         self._lock = threading.RLock()
         self._folder: str | None = None
         self.earlier: Earlier | None = None
         """What came before the hook was there, where that is to be published too."""
+        self._finished = False
         self.succeeded = False
         """Whether buildout came to its end: only then its use is recorded."""
 
@@ -66,8 +71,6 @@ class Giving:
         `keep` gives the path of a file in `new_file`'s folder that holds it and is this
         object's from then on. Whether it was called.
         """
-        from .run import name_of
-
         self._run.report.origin.add(fetch.size, fetch.seconds)
         if not self.wanted:
             return False
@@ -96,8 +99,6 @@ class Giving:
             return
 
         def offer() -> None:
-            from ..binding import Request
-
             request = Request(key)
             self._offer(request, self.copy(path), members, None, expires)
 
@@ -113,21 +114,17 @@ class Giving:
     ) -> None:
         from ..outbox import Offer
 
-        milliseconds = None if seconds is None else round(seconds * 1000)
-        with self._lock:
-            self._used.setdefault((request.key, None), None)
-        self.outbox().put(
-            Offer(request.key, path, members, request.checksums, expires, milliseconds)
+        offer = Offer(
+            request.key, path, members, request.checksums, expires, _milliseconds(seconds)
         )
+        self.usage.expect(offer.path)
+        self.outbox().put(offer)
 
     def give_page(
         self, request: Request, fetch: Fetch, body: bytes, members: Mapping[str, Any]
     ) -> None:
         """Publish an index page, or the 404 in its place, for as long as pages may be
         believed."""
-        from ..binding import LIFETIME_LIMIT
-        from .run import name_of
-
         self._run.report.origin.add(fetch.size, fetch.seconds)
         if not self.wanted:
             return
@@ -151,8 +148,6 @@ class Giving:
             raise NotPublished(Reason.WRONG_CONTENT, "it is not known to be whole")
 
     def _forgiven(self, what: str, action: Callable[[], object]) -> None:
-        from .run import reason_of
-
         failure = self._run.forgiven(what, action)
         if failure is not None:
             with self._lock:
@@ -160,14 +155,12 @@ class Giving:
 
     def _told(self, sent: Sent) -> None:
         """What became of an offer."""
-        from ..key import Kind
-
         with self._lock:
             if sent.failure is not None:
                 self._say_failure(sent)
             if sent.content is None or (sent.failure is not None and not sent.kept):
                 return
-            self._note(sent, sent.content)
+            self._note(sent.offer, sent.content)
             if sent.entry_sent and sent.offer.key.kind is not Kind.RUN:
                 self._run.report.published.add(sent.content.size, sent.seconds)
                 logger.info("%s is published", _what(sent))
@@ -177,9 +170,6 @@ class Giving:
                 local.add(sent.content.sha512, sent.offer.path)
 
     def _say_failure(self, sent: Sent) -> None:
-        from ..key import Kind
-        from .run import reason_of
-
         def fail() -> None:
             assert sent.failure is not None
             raise sent.failure
@@ -189,14 +179,12 @@ class Giving:
             self._run.report.unpublished[reason_of(failure)] += 1
             self._run.report.kept += sent.kept
 
-    def _note(self, sent: Sent, content: Digests) -> None:
-        from ..record import Used
-
-        offer = sent.offer
-        self._used.pop((offer.key, None), None)
-        self._used[offer.key, content.sha512] = Used(
-            offer.key, content.sha512, content.size, offer.milliseconds
-        )
+    def _note(self, offer: Offer, content: Digests) -> None:
+        if offer.key.kind is not Kind.RUN:
+            self.usage.published(
+                offer.path,
+                Used(offer.key, content.sha512, content.size, offer.milliseconds),
+            )
 
     def wait_for(self, key: Key, seconds: float) -> bool:
         """Wait until nothing about `key` is on its way to be published; whether anything
@@ -204,8 +192,13 @@ class Giving:
         if self._outbox is None:
             return False
         self._outbox.wait_for(key, seconds)
-        with self._lock:
-            return any(used == key for used, digest in self._used if digest is not None)
+        return self.usage.has_published(key)
+
+    def hinders(self, url: str) -> bool:
+        """Whether what `url` fetches is never published."""
+        return bool(
+            has_secret(url) or self._run.config.upload_blacklist.match(url) is not None
+        )
 
     # -- files that wait to be published
 
@@ -235,44 +228,55 @@ class Giving:
     # -- the record
 
     def used(self, key: Key, digest: Digest, size: int, seconds: float | None) -> None:
-        """Note that the run took a content from a cache."""
-        from ..record import Used
-
+        """Note that the run took a content from a cache, for which its origin had taken
+        so many seconds."""
         if self.wanted:
-            milliseconds = None if seconds is None else round(seconds * 1000)
-            with self._lock:
-                self._used.setdefault((key, digest), Used(key, digest, size, milliseconds))
+            self.usage.taken(Used(key, digest, size, _milliseconds(seconds)))
 
     def finish(self, tick: Callable[[int], None]) -> None:
         """Send what is left, within `PATIENCE`, keep the rest for the next run, and record
-        what was used. `tick` is told how many are left to send."""
+        what was used. `tick` is told how many are left to send. Once a run."""
+        if self._finished:
+            return
+        self._finished = True
         end = time.monotonic() + PATIENCE
-        if self.earlier is not None:
-            self.earlier.wait(PATIENCE / 2)
-        outbox = self._outbox
-        if outbox is not None:
-            outbox.drain(end, tick)
-            outbox.close()
-        if self.succeeded and self.wanted and self._run.profile and self._records:
+        try:
+            if self.earlier is not None:
+                self.earlier.wait(PATIENCE / 2)
+            if self.succeeded and self._outbox is None:
+                self._run.forgiven("what was kept is not sent", self._send_kept)
+            if self._outbox is not None:
+                self._outbox.drain(end, tick)
+        except KeyboardInterrupt:
+            end = time.monotonic()  # whoever looks on has waited long enough
+        if self._outbox is not None:
+            self._outbox.close()
+        if self.succeeded and self.wanted and self._run.profile and self.usage.all():
             self._forgiven(
                 "the record of this run is not published", lambda: self._put_record(end)
             )
 
-    @property
-    def _records(self) -> list[Used]:
-        with self._lock:
-            return [used for used in self._used.values() if used is not None]
+    def _send_kept(self) -> None:
+        """Send what earlier runs could not, though this one has nothing to publish."""
+        from ..localstore import folder_of
+        from ..spool import spool_of
+
+        config = self._run.config
+        if self.wanted and spool_of(folder_of(config)).is_dir():
+            spool, target = self._spool(), config.upload
+            if spool is not None and target is not None and spool.has(target):
+                self.outbox()
 
     def _put_record(self, end: float) -> None:
-        from ..binding import LIFETIME_LIMIT, Request
-        from ..members import members_of_run
         from ..outbox import Offer
-        from ..record import encode_record
 
         profile = self._run.profile
         assert profile is not None
+        used = worth_recording(
+            self.usage.all(), self._run.recorded, complete=self._run.complete
+        )
         with self.new_file() as file:
-            file.write(encode_record(self._records))
+            file.write(encode_record(used))
         expires = int(time.time()) + LIFETIME_LIMIT
         key = Request.for_run(profile).key
         offer = Offer(key, file.name, members_of_run(profile), expires=expires)
@@ -292,13 +296,13 @@ class Giving:
 
     def _spool(self) -> Spool | None:
         from ..errors import StorageFailure
-        from ..spool import Spool
+        from ..spool import Spool, spool_of
 
         local = self._run.local_store()
         if local is None:
             return None
         try:
-            return Spool(local.spool_folder, local.size)
+            return Spool(spool_of(local.folder), local.size)
         except StorageFailure as error:
             self._run.say(logging.WARNING, f"no spool: {readable(error)}")
             return None
@@ -330,15 +334,16 @@ class Giving:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
 def _what(sent: Sent) -> str:
     members = sent.offer.members
     return readable(members.get("url") or sent.offer.key)
 
 
 def _members(request: Request, fetch: Fetch) -> dict[str, Any]:
-    from ..key import Kind
-    from ..members import members_of_distribution, members_of_file
-    from ..urls import distribution_in
 
     url = request.url or ""
     # The checksums are compared before anything is signed.

@@ -20,9 +20,11 @@ from typing import Any
 
 import zc.buildout.easy_install
 
+from ..binding import Request
 from ..urls import is_remote, normalised_name
-from . import opener
-from .pages import Page, Pages, is_root
+from . import answers
+from .answers import bypassing_cache
+from .pages import Page, Pages, is_root, read_page
 from .run import Run
 from .seams import Seams
 from .watching import Fetch, WatchedOpener
@@ -100,7 +102,7 @@ def _open_root(run: Run, index: Any, url: str, warning: str) -> Any:
         or (requirement is not None and _satisfied(index, requirement))
     ):
         return None
-    with opener.passing():
+    with bypassing_cache():
         return _original_open_url(index, url, warning)
 
 
@@ -116,7 +118,7 @@ def _open_page(pages: Pages, index: Any, url: str, warning: str) -> Any:
         if response.code == 200 and "html" not in kind.lower():
             no_page.append(response)
             return Page(url, 0, kind, b"")
-        return _read(response, fetch)
+        return read_page(response, fetch)
 
     project = ""
     if requirement is not None and url.startswith(index.index_url):
@@ -143,21 +145,10 @@ def _ask(index: Any, url: str, warning: str | None, fetch: Fetch) -> Any:
     original = index.opener
     index.opener = WatchedOpener(original, fetch)
     try:
-        with opener.passing():
+        with bypassing_cache():
             return _original_open_url(index, url, warning)
     finally:
         index.opener = original
-
-
-def _read(response: Any, fetch: Fetch) -> Page:
-    body = b""
-    while block := response.read(1 << 16):
-        fetch.read(block, response.headers)
-        body += block
-    fetch.read(b"", response.headers)
-    response.close()
-    kind = response.headers.get("Content-Type") or ""
-    return Page(response.geturl(), response.code, kind, body)
 
 
 def _answer(page: Page) -> Any:
@@ -187,10 +178,8 @@ def _links(page: Page, requirement: Any) -> bool:
 
 
 def _open_file(run: Run, index: Any, url: str) -> Any:
-    from ..binding import Request
-
     request = Request.for_distribution(url) or Request.for_file(url)
-    taken = opener.take(run, request, url, password=has_password(url))
+    taken = answers.take(run, request, url, password=has_password(url))
     if taken is not None:
         return taken
     fetch = Fetch()
@@ -198,7 +187,7 @@ def _open_file(run: Run, index: Any, url: str) -> Any:
     kind = (response.headers.get("Content-Type") or "").lower()
     if fetch.status != 200 or "html" in kind:
         return response
-    return opener.watched_for(run, request, fetch, response)
+    return answers.watched_for(run, request, fetch, response)
 
 
 def has_password(url: str) -> bool:

@@ -7,19 +7,21 @@ before the first byte, the child must have the hook from its first byte on, too.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import zc.buildout
 import zc.buildout.buildout
 
-from ..printable import readable
-from ..urls import basename
-from . import SCRIPT
-from .expected import Profile, read_profile, to_install
+from ..errors import InvalidConfiguration
+from . import SCRIPT, ending, places
+from .blocked import check_blocked
+from .earlier import is_older
+from .expected import Profile, read_profile
 from .run import Run
 from .seams import Seams
 
@@ -33,12 +35,16 @@ def install(run: Run, seams: Seams) -> None:
     """Learn how far buildout has come."""
 
     def load_extensions(self: Any) -> None:
-        profile_read(run, self)
+        if run.restart is not None:
+            _read_section(run, self)
+        profile = profile_read(run, self)
         _load_extensions(self)
+        check_blocked(run, self, profile)  # they may have told us whom to believe
 
     def unload_extensions(self: Any) -> None:
         _unload_extensions(self)
         run.giving.succeeded = True
+        ending.publish(run)
 
     def maybe_upgrade(self: Any) -> None:
         if run.restart is None:
@@ -54,59 +60,33 @@ def install(run: Run, seams: Seams) -> None:
 # -- the profile
 
 
-def profile_read(run: Run, buildout: Any) -> None:
-    """Take from a merged profile what the run will need; nothing is asked for yet, unless
-    origins are blocked: what no cache has is said before anything is built.
-
-    Raises `zc.buildout.UserError` then.
-    """
+def profile_read(run: Run, buildout: Any) -> Profile:
+    """Take from a merged profile what the run will need; nothing is asked for yet."""
     options = buildout["buildout"]
+    run.complete = not os.path.exists(options["installed"]) and not any(
+        map(is_older, _eggs(options["eggs-directory"]))
+    )
     if not run.active or options.get("offline") == "true":
-        return
+        return Profile()
     profile = read_profile(buildout._raw)
-    run.expected.urls += [url for url in profile.urls if url not in run.expected.urls]
+    expected = dict.fromkeys([*run.expected.keys, *profile.keys])
+    run.expected.keys = list(expected)
     run.expected.pins = profile.pins
     run.expected.index = options.get("index") or zc.buildout.easy_install.default_index_url
-    if run.config.block_origin:
-        _check_all(run, profile, buildout)
+    return profile
 
 
-def _check_all(run: Run, profile: Profile, buildout: Any) -> None:
-    from ..binding import Request
-
-    installed = _installed_parts(buildout["buildout"].get("installed", ""))
-    missing = []
-    for url in dict.fromkeys(to_install(profile.fetched, installed).values()):
-        if _is_downloaded(buildout["buildout"], url):
-            continue
-        failure = run.hindrance(Request.for_file(url))
-        if failure is not None:
-            missing.append(f"  {readable(url)} ({failure})")
-    if missing:
-        run.report.blocked += len(missing)
-        raise zc.buildout.UserError(
-            "with block-origin = true no origin is asked, and no network cache has\n"
-            + "\n".join(missing)
-        )
-
-
-def _installed_parts(path: str) -> list[str]:
-    """The parts that ``.installed.cfg`` names."""
+def _read_section(run: Run, buildout: Any) -> None:
+    """Take from a profile what its section says, be the extension listed there or not."""
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return []
-    return [line[1:-1] for line in lines if line.startswith("[") and line.endswith("]")]
+        run.configure(places.of_buildout(buildout))
+    except InvalidConfiguration as error:
+        raise zc.buildout.UserError(f"[networkcache] {error}") from None
 
 
-def _is_downloaded(options: Any, url: str) -> bool:
-    """Whether buildout's own download cache may have it."""
-    folder = options.get("download-cache")
-    if not folder:
-        return False
-    name = basename(url)
-    return any(name in names for _, _, names in os.walk(folder))
+def _eggs(folder: str) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        yield from (entry.path for entry in os.scandir(folder))
 
 
 # -- the upgrade
@@ -144,10 +124,21 @@ class _Restart:
     def call(self, command: Sequence[str], env: dict[str, str], **how: Any) -> int:
         """Start the child: ``PYTHON [FLAGS] bin/buildout ARGUMENTS``, by way of us."""
         self._run.restarted = True
+        if self._run.report_file is not None:
+            with contextlib.suppress(OSError):  # one of an earlier run
+                os.unlink(self._run.report_file)
         at = list(command).index(self._script)
         ours = ["-m", "slapos.networkcache", "buildout", *self._options]
         return subprocess.call(
             [*command[:at], *ours, *command[at + 1 :]],
-            env={**env, SCRIPT: self._script},
+            env={**env, SCRIPT: self._script, "PYTHONPATH": _path_of_ours(env)},
             **how,
         )
+
+
+def _path_of_ours(env: dict[str, str]) -> str:
+    """Where the child finds us and what we need, if we came from a folder that only the
+    script of this process had put on its path."""
+    given = env.get("PYTHONPATH", "").split(os.pathsep)
+    ours = [path for path in sys.path if path.endswith(".egg") and path not in given]
+    return os.pathsep.join(filter(None, (*given, *ours)))

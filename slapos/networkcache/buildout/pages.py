@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ..binding import Request
-from ..urls import without_fragment
+from ..members import members_of_page
+from ..urls import without_fragment, without_secret
 from .run import Hit, Run
 from .watching import Fetch
 
@@ -31,6 +32,12 @@ class Page:
     status: int
     content_type: str
     body: bytes
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it may be published: a page, or the word that there is none."""
+        is_page = self.status != 200 or "html" in self.content_type.lower()
+        return self.status in STATUSES and is_page
 
 
 AskOrigin = Callable[[Fetch], "Page | None"]
@@ -73,26 +80,26 @@ class Pages:
             )
         if alone:
             return None
-        page = self._ask_origin(request, ask)
-        if page is None or page.status >= _SERVER_ERROR:
-            self._run.unreachable.add(_host(url))
-            if cached is None and not credentials:
-                cached = self._take(request)
-            return self._used(cached) if isinstance(cached, _Cached) else page
-        return page
-
-    def _ask_origin(self, request: Request, ask: AskOrigin) -> Page | None:
-        from ..members import members_of_page
-
         fetch = Fetch(good=STATUSES)
+        page = self._ask_origin(request, fetch, ask)
+        if page is not None and page.status < _SERVER_ERROR:
+            return page
+        if cached is None and not credentials:
+            cached = self._take(request)
+        if fetch.unreachable or isinstance(cached, _Cached):
+            # Other trouble, that no cache helps with, may be that of one page.
+            self._run.unreachable.add(_host(url))
+        return self._used(cached) if isinstance(cached, _Cached) else page
+
+    def _ask_origin(self, request: Request, fetch: Fetch, ask: AskOrigin) -> Page | None:
         page = ask(fetch)
-        if page is not None and page.status in STATUSES:
+        if page is not None and page.lasting:
             members = members_of_page(
                 request.url or "",
                 request.requirement or "",
                 page.status,
                 page.content_type,
-                page.url,
+                without_secret(page.url),
                 checked=fetch.secure,
             )
             self._run.giving.give_page(request, fetch, page.body, members)
@@ -123,6 +130,16 @@ class Pages:
 class _Cached(NamedTuple):
     page: Page
     hit: Hit
+
+
+def read_page(response: Any, fetch: Fetch) -> Page:
+    """All of an answer of urllib, which is watched; the library raises where it is cut."""
+    body = response.read()
+    fetch.read(body, response.headers)
+    fetch.read(b"", response.headers)
+    response.close()
+    kind = response.headers.get("Content-Type") or ""
+    return Page(response.geturl(), response.code, kind, body)
 
 
 def _host(url: str) -> str:

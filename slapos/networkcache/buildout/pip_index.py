@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import http.client
 import http.server
 import secrets
 import ssl
@@ -17,7 +18,8 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from html.parser import HTMLParser
 from typing import Any
 
@@ -25,12 +27,13 @@ import zc.buildout
 
 from ..binding import Request
 from ..printable import readable
-from ..urls import basename, is_remote, normalised_name
-from . import opener
-from .pages import Page, Pages
+from ..urls import basename, distribution_in, is_remote, normalised_name
+from . import answers
+from .answers import bypassing_cache
+from .pages import Page, Pages, read_page
 from .pip_settings import LOOPBACK, PipSettings
 from .run import Run
-from .watching import Fetch
+from .watching import Fetch, WatchedOpener
 
 _BLOCK = 1 << 16
 _TIMEOUT = 60.0
@@ -39,14 +42,15 @@ _PAGE = {
     "Accept": "application/vnd.pypi.simple.v1+html, text/html;q=0.9",
     "User-Agent": "slapos.networkcache",
 }
+_ERRORS = (OSError, ValueError, http.client.HTTPException)
+"""What an origin that does not answer, or not sensibly, ends in."""
 _KEPT = ("data-requires-python", "data-yanked")
 
 
 class PipIndex:
     """The index while it runs; use it in ``with``.
 
-    `urls_of` maps a URL that pip would ask to the one by which it is asked for here.
-    `refused` collects what no cache has while no origin may be asked.
+    `refused` is what no cache has while no origin may be asked, by its URL.
     """
 
     def __init__(self, run: Run, settings: PipSettings):
@@ -55,9 +59,10 @@ class PipIndex:
         self._token = secrets.token_urlsafe(24)
         self._asked: list[str] = []
         self._files: list[str] = []
+        self._read: dict[str, Page | None] = {}
         self._lock = threading.RLock()
         self._opener = _make_opener(settings)
-        self.refused: list[zc.buildout.UserError] = []
+        self.refused: dict[str, zc.buildout.UserError] = {}
         handler = type("Handler", (_Handler,), {"index": self})
         self._server = http.server.ThreadingHTTPServer((LOOPBACK, 0), handler)
         self._server.daemon_threads = True
@@ -78,8 +83,10 @@ class PipIndex:
         return f"{LOOPBACK}:{self._server.server_port}"
 
     def url_for(self, url: str) -> str:
-        """By which URL a package index, or a page of links, is asked for here."""
+        """By which URL a package index, a page of links, or a file, is asked for here."""
         with self._lock:
+            if distribution_in(url) is not None:
+                return f"http://{self.host}{self._place(url)}"
             self._asked.append(url)
             return f"http://{self.host}/{self._token}/index/{len(self._asked) - 1}/"
 
@@ -95,11 +102,9 @@ class PipIndex:
             if not number.isdigit() or int(number) >= len(known):
                 return None
             url = known[int(number)]
-            try:
-                return self._page(url, name) if kind == "index" else self._file(url)
-            except zc.buildout.UserError as error:
-                self.refused.append(error)
-                return None
+            if kind == "index":  # once, however often it is asked for at a time
+                return self._page(url, name)
+        return self._file(url)
 
     # -- pages
 
@@ -107,7 +112,11 @@ class PipIndex:
         project = normalised_name(urllib.parse.unquote(name).strip("/"))
         if project:
             url = f"{url.rstrip('/')}/{project}/"
-        page = self._pages.read(url, project, lambda fetch: self._ask(url, fetch))
+        if url not in self._read:  # one index may be configured twice
+            self._read[url] = self._unless_refused(
+                url, lambda: self._pages.read(url, project, partial(self._ask, url))
+            )
+        page = self._read[url]
         if page is None or page.status != 200:
             return page
         links = _Links(page)
@@ -117,55 +126,59 @@ class PipIndex:
         request = urllib.request.Request(url, headers=_PAGE)
         try:
             with contextlib.closing(self._open(request, fetch)) as answer:
-                body = b""
-                while block := answer.read(_BLOCK):
-                    fetch.read(block, answer.headers)
-                    body += block
-                fetch.read(b"", answer.headers)
-        except (OSError, ValueError) as error:
+                return read_page(answer, fetch)
+        except _ERRORS as error:
             self._run.forgiven(f"{readable(url)} cannot be read", _raising(error))
             return None
-        kind = answer.headers.get("Content-Type") or ""
-        return Page(answer.geturl(), answer.code, kind, body)
 
     def _open(self, request: urllib.request.Request, fetch: Fetch) -> Any:
         try:
-            with opener.passing():
-                answer = self._opener.open(request, timeout=_TIMEOUT)
-        except urllib.error.HTTPError as error:
-            answer = error
-        fetch.saw(request, answer)
-        return answer
+            with bypassing_cache():
+                return WatchedOpener(self._opener.open, fetch)(request, None, _TIMEOUT)
+        except urllib.error.HTTPError as answer:
+            return answer
 
     def _render(self, links: _Links) -> bytes:
         lines = []
         for url, attributes in links:
-            self._files.append(url)
-            bare, _, fragment = url.partition("#")
-            name = basename(bare)
-            place = f"/{self._token}/file/{len(self._files) - 1}/{urllib.parse.quote(name)}"
-            place += f"#{fragment}" if fragment else ""
+            name = basename(url.partition("#")[0])
+            place = self._place(url)
             more = "".join(f' {n}="{html.escape(v)}"' for n, v in attributes.items())
             lines.append(f'<a href="{html.escape(place)}"{more}>{html.escape(name)}</a>')
         return "\n".join(["<!DOCTYPE html><html><body>", *lines, "</body></html>"]).encode()
+
+    def _place(self, url: str) -> str:
+        """The path under which a file is from now on."""
+        self._files.append(url)
+        bare, mark, fragment = url.partition("#")
+        name = urllib.parse.quote(basename(bare))
+        return f"/{self._token}/file/{len(self._files) - 1}/{name}{mark}{fragment}"
+
+    def _unless_refused(self, url: str, read: Callable[[], Any]) -> Any:
+        """What `read` gives; None where no cache has it and no origin may be asked."""
+        try:
+            return read()
+        except zc.buildout.UserError as error:
+            self.refused[url] = error
+            return None
 
     # -- files
 
     def _file(self, url: str) -> Any:
         request = Request.for_distribution(url) or Request.for_file(url)
-        taken = opener.take(self._run, request, url)
-        if taken is not None:
+        taken = self._unless_refused(url, lambda: answers.take(self._run, request, url))
+        if taken is not None or url in self.refused:
             return taken
         fetch = Fetch()
         asked = urllib.request.Request(url.partition("#")[0])
         try:
             answer = self._open(asked, fetch)
-        except (OSError, ValueError) as error:
+        except _ERRORS as error:
             self._run.forgiven(f"{readable(url)} cannot be fetched", _raising(error))
-            return None
+            return Page(url, 503, "text/plain", b"")  # pip tries again
         if answer.code != 200:
             return Page(url, answer.code, "text/plain", b"")
-        return opener.watched_for(self._run, request, fetch, answer)
+        return answers.watched_for(self._run, request, fetch, answer)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -189,11 +202,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _stream(self, answer: Any) -> None:
-        self._head(200, "application/octet-stream", answer.headers.get("Content-Length"))
-        try:
+        length = answer.headers.get("Content-Length")
+        self._head(200, "application/octet-stream", length)
+        sent = 0
+        with contextlib.suppress(*_ERRORS):
             while block := answer.read(_BLOCK):
                 self.wfile.write(block)
-        except OSError:
+                sent += len(block)
+        if str(sent) != length:
             self.close_connection = True  # pip sees that it was cut
 
     def _head(self, status: int, kind: str, length: str | None) -> None:
@@ -218,7 +234,9 @@ class _Links(HTMLParser):
         super().__init__()
         self._base = page.url
         self._found: dict[str, Mapping[str, str]] = {}
-        self.feed(page.body.decode("utf-8", "replace"))
+        # The library of Python raises where a page is no HTML at all.
+        with contextlib.suppress(ValueError, AssertionError):
+            self.feed(page.body.decode("utf-8", "replace"))
 
     def __iter__(self) -> Iterator[tuple[str, Mapping[str, str]]]:
         return iter(self._found.items())

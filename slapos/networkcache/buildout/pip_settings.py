@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from ..urls import has_secret, is_remote
 
 LOOPBACK = "127.0.0.1"
+_TIMEOUT = "600"
+"""Seconds that pip waits for an answer."""
 
 
 @dataclass(frozen=True)
@@ -72,27 +74,36 @@ class PipSettings:
         )
 
     def environment(
-        self, default: str, instead: Callable[[str], str | None]
+        self,
+        default: str,
+        instead: Callable[[str], str | None],
+        more: Iterable[str] = (),
     ) -> dict[str, str]:
         """What to set in the environment of pip.
 
-        `default` is the index that it uses where none is configured, `instead` says by
+        `default` is the index that it uses where none is configured, `more` are further
+        ones, `instead` says by
         which URL something remote is asked for: None for not at all.
         """
         index = _replaced([self.index or default], instead)
-        variables = {
-            "PIP_EXTRA_INDEX_URL": " ".join(_replaced(self.extra, instead)),
-            "PIP_FIND_LINKS": " ".join(_replaced(self.links, instead)),
-            "NO_PROXY": _with_loopback("NO_PROXY"),
-            "no_proxy": _with_loopback("no_proxy"),
+        lists = {
+            "PIP_EXTRA_INDEX_URL": _replaced([*self.extra, *more], instead),
+            "PIP_FIND_LINKS": _replaced(self.links, instead),
         }
+        variables = {name: " ".join(urls) for name, urls in lists.items()}
+        variables.update(dict.fromkeys(("NO_PROXY", "no_proxy"), _with_loopback()))
+        # A content from afar is verified as a whole before pip gets the first byte.
+        variables["PIP_DEFAULT_TIMEOUT"] = _TIMEOUT
         if index:
             variables["PIP_INDEX_URL"] = index[0]
         else:
             variables["PIP_NO_INDEX"] = "1"
-        if self.proxy is not None:
-            # Who answers on loopback uses it. pip has no way to unset an option of its
-            # files, so it is told all the others.
+        emptied = (self.extra and not lists["PIP_EXTRA_INDEX_URL"]) or (
+            self.links and not lists["PIP_FIND_LINKS"]
+        )
+        if self.proxy is not None or emptied:
+            # Who answers on loopback uses the proxy. pip does not take "" from its
+            # environment for an answer, so it is told all that its files say but that.
             variables["PIP_CONFIG_FILE"] = os.devnull
             for option, value in self.options.items():
                 name = f"PIP_{option.upper().replace('-', '_')}"
@@ -131,13 +142,14 @@ def _replaced(urls: Iterable[str], instead: Callable[[str], str | None]) -> list
     return [url for url in replaced if url is not None]
 
 
-def _with_loopback(name: str, environment: Mapping[str, str] = os.environ) -> str:
-    before = environment.get(name, "")
+def _with_loopback() -> str:
+    """Whom to ask without a proxy; where both spellings are set, the lower one counts."""
+    before = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     return before if before == "*" else ",".join(filter(None, (before, LOOPBACK)))
 
 
 def _in_netrc(host: str) -> bool:
     try:
-        return netrc.netrc().authenticators(host) is not None
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
         return False

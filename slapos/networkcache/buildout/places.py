@@ -181,11 +181,13 @@ def _update(into: dict[str, str], options: Mapping[str, str]) -> None:
 
 class CommandLine(NamedTuple):
     """Buildout's arguments as far as they concern us: what they assign, by section, the
-    `letters` of their options, and the root profile, ``buildout.cfg`` by default."""
+    `letters` of their options, the root profile, ``buildout.cfg`` by default, and the
+    `parts` that alone are to be installed."""
 
     assignments: Sections
     letters: str
     config_file: str = "buildout.cfg"
+    parts: tuple[str, ...] = ()
 
     @property
     def user_defaults(self) -> bool:
@@ -202,6 +204,7 @@ class CommandLine(NamedTuple):
         """Read them as `zc.buildout.buildout.main` does."""
         assignments: Sections = {}
         letters = ""
+        parts: tuple[str, ...] = ()
         config_file = cls._field_defaults["config_file"]
         rest = list(arguments)
         while rest:
@@ -217,8 +220,9 @@ class CommandLine(NamedTuple):
                     section, option = "buildout", target
                 assignments.setdefault(section.strip(), {})[option.strip()] = value.strip()
             else:
+                parts = tuple(rest) if word == "install" else ()
                 break
-        return cls(assignments, letters, config_file)
+        return cls(assignments, letters, config_file, parts)
 
 
 def _cluster(word: str, rest: list[str]) -> tuple[str, str | None]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..errors import Reason
+from ..binding import Request
+from ..errors import NetworkcacheError, Reason
+from ..printable import readable
 from ..quantities import readable_size
 
 LOCAL = "the local store"
@@ -68,12 +73,14 @@ class Report:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was fetched at all."""
-        return not (self.hits or self.misses or self.origin.files)
+        """Whether nothing was fetched at all, nor should have been."""
+        return not (self.hits or self.misses or self.origin.files or self.blocked)
 
     def plain(self) -> dict[str, Any]:
         """The same for programs; seconds and bytes are numbers."""
-        return {**asdict(self), "saved": round(self.saved, 3)}
+        # `asdict` makes a Counter anew, of its items: it would count those.
+        counts = {n: dict(v) for n, v in vars(self).items() if isinstance(v, Counter)}
+        return {**asdict(self), **counts, "saved": round(self.saved, 3)}
 
     def lines(self) -> Iterator[str]:
         """What a person reads at the end of a run: at most ten lines."""
@@ -124,3 +131,32 @@ class Report:
 
 def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{number} {what}" for what, number in counter.most_common(6))
+
+
+def write_report(report: Report, path: str, *, merge: bool) -> None:
+    """Write it to `path` as JSON. With `merge`, the buildout that this one has started
+    after an upgrade has written its own there, and did the work."""
+    plain = report.plain()
+    if merge and os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            plain = {**json.load(file), "before_upgrade": plain}
+    temporary = f"{path}.{os.getpid()}"
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(plain, file, indent=2)
+            file.write("\n")
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def name_of(request: Request) -> str:
+    """What a log calls it."""
+    return readable(request.url or request.key)
+
+
+def reason_of(failure: Exception) -> str:
+    """What a report calls it: a `Reason`, or the `Code` that a server answered."""
+    reason = failure.reason if isinstance(failure, NetworkcacheError) else None
+    return str(reason or "failed")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import zc.buildout
@@ -27,13 +27,14 @@ from ..precedence import Place, merge
 from ..printable import readable
 from .expected import Expected
 from .giving import Giving
-from .report import LOCAL, Report
+from .report import LOCAL, Report, name_of, reason_of, write_report
 
 if TYPE_CHECKING:
     from ..binding import Request
     from ..client import Client
     from ..localstore import LocalStore
     from ..outcome import Outcome
+    from ..record import Used
     from ..transport import Budget
     from ..trust import TrustedEntry
     from .ahead import Ahead
@@ -75,13 +76,18 @@ class Run:
         self.restart: Sequence[str] | None = None
         """The options of ours that a buildout which starts itself anew is to get; None
         where the hook comes with an extension."""
+        self.complete = False
+        """Whether nothing was installed when the run began: then it uses all it needs."""
         self.restarted = False
+        self.finished = False
+        self.process = os.getpid()
         self.report_file: str | None = None
         """Where the report goes, as JSON."""
         self.giving = Giving(self)
         self._layers = dict(layers)
         self._client: Client | None = None
         self._ahead: Ahead | None = None
+        self._making = threading.RLock()
         self._local: LocalStore | None = None
         self._retired: list[Client] = []
         self._budget: Budget | None = None
@@ -135,26 +141,14 @@ class Run:
         config = self.config
         return config.reads or config.publishes or config.block_origin
 
-    def finish(self, tick: Callable[[int], None] = lambda left: None) -> None:
-        """Publish what is left, let go of everything, and write the report; `tick` is told
-        how much is left to publish. Raises nothing."""
-        self.forgiven("publishing does not end well", lambda: self.giving.finish(tick))
+    def finish(self) -> None:
+        """Let go of everything, and write the report. Raises nothing."""
         self.forgiven("not all is put away", self.close)
         if self.report_file is not None:
-            self.forgiven("there is no report", self._write_report)
-
-    def _write_report(self) -> None:
-        assert self.report_file is not None
-        report = self.report.plain()
-        if self.restarted and os.path.exists(self.report_file):
-            with open(self.report_file, encoding="utf-8") as file:
-                # The buildout that this one has started after an upgrade did the work.
-                report = {**json.load(file), "before_upgrade": report}
-        temporary = f"{self.report_file}.{os.getpid()}"
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(report, file, indent=2)
-            file.write("\n")
-        os.replace(temporary, self.report_file)
+            write = partial(
+                write_report, self.report, self.report_file, merge=self.restarted
+            )
+            self.forgiven("there is no report", write)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -280,23 +274,20 @@ class Run:
             " (signed in the old way)" if hit.trusted.legacy else "",
         )
 
-    def hindrance(self, request: Request) -> str | None:
-        """Why no cache has what `request` asks for; None where one has."""
-        try:
-            client = self.client()
-            self.look_ahead()
-            reason = client.look_up(request).reason
-            return None if reason is None else str(reason)
-        except InvalidConfiguration as error:
-            return str(error.reason)
+    @property
+    def recorded(self) -> Sequence[Used]:
+        """What the record of an earlier run names."""
+        return () if self._ahead is None else self._ahead.recorded
 
     def look_ahead(self) -> None:
         """Ask for all at once that is known to be needed and was not asked for yet."""
-        if self._ahead is None:
-            from .ahead import Ahead
+        with self._making:
+            if self._ahead is None:
+                from .ahead import Ahead
 
-            self._ahead = Ahead(self.client(), self.profile)
-        self._ahead.look(self.expected.keys, self.expected.guesses)
+                self._ahead = Ahead(self.client(), self.profile)
+            ahead = self._ahead
+        ahead.look(self.expected.keys, self.expected.guesses)
 
     def take_bytes(self, request: Request) -> tuple[Hit, bytes] | Exception:
         """The same as `take` for what is small, as bytes; it is for who calls to `count`
@@ -328,37 +319,37 @@ class Run:
 
     def client(self) -> Client:
         """Raises `InvalidConfiguration` where the configuration cannot be used."""
-        if self._broken is not None:
-            raise self._broken
-        if self._client is None:
-            from ..client import open_client
+        with self._making:
+            if self._broken is not None:
+                raise self._broken
+            if self._client is None:
+                from ..client import open_client
 
-            try:
-                self._client, warnings = open_client(
-                    self.config, budget=self.budget(), local=self.local_store()
-                )
-            except InvalidConfiguration as error:
-                self._turn_off(error)
-                raise
-            for warning in warnings:
-                self.say(logging.WARNING, warning)
-        return self._client
+                try:
+                    self._client, warnings = open_client(
+                        self.config, budget=self.budget(), local=self.local_store()
+                    )
+                except InvalidConfiguration as error:
+                    self._turn_off(error)
+                    raise
+                for warning in warnings:
+                    self.say(logging.WARNING, warning)
+            return self._client
 
     def local_store(self) -> LocalStore | None:
         """The node's own store; None where it cannot be used."""
-        if self._local is None:
-            from ..errors import StorageFailure
-            from ..localstore import LocalStore, default_folder
+        with self._making:
+            if self._local is None:
+                from ..errors import StorageFailure
+                from ..localstore import LocalStore, folder_of
 
-            folder = self.config.local_store
-            try:
-                self._local = LocalStore(
-                    Path(folder) if folder else default_folder(),
-                    self.config.local_store_size,
-                )
-            except StorageFailure as error:
-                self.say(logging.WARNING, f"no local store: {readable(error)}")
-        return self._local
+                try:
+                    self._local = LocalStore(
+                        folder_of(self.config), self.config.local_store_size
+                    )
+                except StorageFailure as error:
+                    self.say(logging.WARNING, f"no local store: {readable(error)}")
+            return self._local
 
     def budget(self) -> Budget:
         """One for the run: what was lost, and who lied, is not forgotten when a profile
@@ -369,14 +360,3 @@ class Run:
             self._budget = Budget(self.config.time_budget)
         self._budget.seconds = self.config.time_budget
         return self._budget
-
-
-def name_of(request: Request) -> str:
-    """What a log calls it."""
-    return readable(request.url or request.key)
-
-
-def reason_of(failure: Exception) -> str:
-    """What a report calls it: a `Reason`, or the `Code` that a server answered."""
-    reason = failure.reason if isinstance(failure, NetworkcacheError) else None
-    return str(reason or "failed")

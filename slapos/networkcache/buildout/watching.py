@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _BLOCK = 1 << 16
-_CREDENTIALS = ("Authorization", "Cookie")
+_EVERYBODYS = frozenset({"Accept", "Accept-encoding", "Connection", "Host", "User-agent"})
+"""The fields of a request, as urllib spells them, that ask for what everybody gets. With
+any other, a token of the user's own among them, the answer may be for this user alone."""
 
 
 @dataclass
@@ -30,7 +32,8 @@ class Fetch:
     """What was seen of one fetch.
 
     `good` are the statuses that count, `hops` the URLs that were asked in turn,
-    `credentials` tells whether any were sent. Of the body, `announced` is the size that
+    `credentials` tells whether any were sent, `unreachable` whether the request did not
+    even get there. Of the body, `announced` is the size that
     its header gives, `size` what came, `ended` whether its end was seen where nothing was
     announced, and `overrun` whether more came.
     """
@@ -41,6 +44,7 @@ class Fetch:
     ended: bool = False
     overrun: bool = False
     credentials: bool = False
+    unreachable: bool = False
     size: int = 0
     good: tuple[int, ...] = (200,)
     started: float = field(default_factory=time.monotonic)
@@ -57,7 +61,7 @@ class Fetch:
         self.status = getattr(response, "status", None)
         self.announced = _announced(response.info())
         # After a redirect, urllib adds credentials to a request that is not seen here.
-        self.credentials = any(map(request.has_header, _CREDENTIALS)) or (
+        self.credentials = not asks_as_everybody(request) or (
             bool(redirects) and _opener_gives_credentials()
         )
         _Tail.watch(response, self)
@@ -92,6 +96,15 @@ class Fetch:
         return _verifies_https() and all(
             hop.lower().startswith("https://") for hop in self.hops
         )
+
+
+def asks_as_everybody(request: urllib.request.Request) -> bool:
+    """Whether a request asks for what its URL has for everybody."""
+    fields = {name.capitalize(): value for name, value in request.header_items()}
+    return (
+        fields.keys() <= _EVERYBODYS
+        and fields.get("Accept-encoding", "identity") == "identity"
+    )
 
 
 def _verifies_https() -> bool:
@@ -209,8 +222,33 @@ class WatchedOpener:
         except urllib.error.HTTPError as answer:
             self._fetch.saw(request, answer)
             raise
+        except urllib.error.URLError:
+            self._fetch.unreachable = True
+            raise
         self._fetch.saw(request, response)
         return response
+
+
+class Answer(urllib.response.addinfourl):
+    """An answer of urllib, with what recipes read of one that came by http."""
+
+    def __init__(
+        self,
+        body: Any,
+        headers: email.message.Message,
+        url: str,
+        status: int = 200,
+        reason: str = "OK",
+    ):
+        super().__init__(body, headers, url, status)
+        self.reason = self.msg = reason
+
+    def getheader(self, name: str, default: str | None = None) -> str | None:
+        values = self.headers.get_all(name)
+        return default if values is None else ", ".join(values)
+
+    def getheaders(self) -> list[tuple[str, str]]:
+        return list(self.headers.items())
 
 
 class _WatchedBody(io.RawIOBase):
@@ -241,6 +279,17 @@ class _WatchedBody(io.RawIOBase):
         buffer[: len(block)] = block
         return len(block)
 
+    def readall(self) -> bytes:
+        """All at once, as a reader without an amount asks for it: then the library itself
+        raises where it is cut."""
+        block: bytes = self._response.read()
+        self._fetch.read(block, self._response.headers)
+        if block:
+            self._keep(block)
+            self._fetch.read(b"", self._response.headers)
+        self._finish()
+        return block
+
     def close(self) -> None:
         if not self.closed:
             self._response.close()
@@ -257,8 +306,4 @@ def watched(
     """An answer of urllib that is watched while it is read: `keep` is given every block,
     `finish` called when the reader is done, perhaps more than once."""
     body = io.BufferedReader(_WatchedBody(response, fetch, keep, finish), _BLOCK)
-    answer = urllib.response.addinfourl(
-        body, response.headers, response.geturl(), response.status
-    )
-    answer.msg = response.msg  # type: ignore[attr-defined]
-    return answer
+    return Answer(body, response.headers, response.geturl(), response.status, response.msg)

@@ -1,9 +1,10 @@
-"""The commands: ``networkcache COMMAND ...``, one file of this folder each.
+"""The commands: ``networkcache COMMAND ...``, a module or a package of this folder each.
 
-A command is a module with `add_arguments(parser)` and `run(arguments) -> int`, and a
-line in `COMMANDS`. It is imported when it is asked for: a look-up does not load the
-server. One that passes arguments on sets `rest` as a default of its parser, and finds
-what the parser does not know there.
+A command has `add_arguments(parser)` and `run(arguments) -> int`, and a line in
+`COMMANDS`. It is imported when it is asked for: a look-up does not load the server. One
+that passes arguments on sets `rest` as a default of its parser, and finds what the parser
+does not know there. Beside them stand what they share (`configuration`, `terminal`,
+`layout`, `advice`) and what one of them is made of (`key_generate`, `uploaded`).
 
 Exit codes: 0 done, 1 not there or refused, 2 wrong use, 3 could not tell.
 """

@@ -12,22 +12,23 @@ import runpy
 import sys
 from collections.abc import Sequence
 
-CONFIG_OPTION = "--networkcache-config"
-REPORT_OPTION = "--networkcache-report"
+_CONFIG_OPTION = "--networkcache-config"
+_REPORT_OPTION = "--networkcache-report"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = (
-        f"%(prog)s [{CONFIG_OPTION} FILE] [{REPORT_OPTION} FILE] [WHAT bin/buildout TAKES]"
+        f"%(prog)s [{_CONFIG_OPTION} FILE] [{_REPORT_OPTION} FILE]"
+        " [WHAT bin/buildout TAKES]"
     )
     parser.add_argument(
-        CONFIG_OPTION,
+        _CONFIG_OPTION,
         metavar="FILE",
         help="a node's slapos.cfg, whose section [networkcache] goes before the profile's;"
         " networkcache:OPTION=VALUE on the command line goes before both",
     )
     parser.add_argument(
-        REPORT_OPTION,
+        _REPORT_OPTION,
         metavar="FILE",
         help="write what came from where to this file at the end, as JSON",
     )
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     _enter_script()
     from zc.buildout.buildout import main
 
-    from ..buildout import ahead, extension, places
+    from ..buildout import ahead, ending, extension, places
     from ..buildout.run import Run
 
     words: Sequence[str] = arguments.rest
@@ -50,7 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     run.restart = _own_options(arguments)
     extension.start(run)
     sys.argv[1:] = words
-    main(list(words))
+    try:
+        main(list(words))
+    finally:
+        ending.finish(run)
     return 0
 
 
@@ -68,8 +72,8 @@ def _enter_script() -> None:
 def _own_options(arguments: argparse.Namespace) -> list[str]:
     """Ours, for the child after an upgrade: buildout has changed the folder by then."""
     given = (
-        (CONFIG_OPTION, arguments.networkcache_config),
-        (REPORT_OPTION, arguments.networkcache_report),
+        (_CONFIG_OPTION, arguments.networkcache_config),
+        (_REPORT_OPTION, arguments.networkcache_report),
     )
     return [word for name, file in given if file for word in (name, os.path.abspath(file))]
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..configfile import SECTION, read_section
-from ..errors import InvalidConfiguration, InvalidInput, Refusal, SourceFailure
+from ..errors import InvalidConfiguration, InvalidInput
 from ..precedence import Merged, merge
 from .terminal import tell
 
 if TYPE_CHECKING:
     from ..client import Client
-    from ..outcome import Outcome
     from ..transport import Budget
 
 
@@ -37,26 +36,28 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, required: bool = Tr
 
 
 def read_config(arguments: argparse.Namespace) -> Config:
-    """The section of the file that ``--config`` names; raises what `parse_file` does."""
-    start_log(arguments.verbose)
-    config = parse_file(arguments.config)
-    if arguments.verbose:
+    """The section of the file that ``--config`` names; raises what `parse` does."""
+    _start_log(arguments.verbose)
+    options = read_section(arguments.config)
+    return parse(options, arguments.config, verbose=arguments.verbose)
+
+
+def parse(
+    options: Mapping[str, str], path: str | None = None, *, verbose: bool = False
+) -> Config:
+    """The configuration that `options` make, all of the file at `path` if there is one.
+
+    With `verbose`, also says what was completed or left out. Raises
+    `InvalidConfiguration`, for an option that nobody knows too: whoever types a command
+    can mend it.
+    """
+    config = Config.parse(options)
+    if config.unknown:
+        where = f"[{SECTION}] of {path}" if path else f"[{SECTION}]"
+        raise InvalidConfiguration(f"unknown in {where}: {', '.join(config.unknown)}")
+    if verbose:
         for note in config.notes:
             tell(note)
-    return config
-
-
-def parse_file(path: str) -> Config:
-    """The section of a node's configuration file.
-
-    Raises `InvalidConfiguration`, for an option that nobody knows too: whoever types a
-    command can mend it.
-    """
-    config = Config.parse(read_section(path))
-    if config.unknown:
-        raise InvalidConfiguration(
-            f"unknown in [{SECTION}] of {path}: {', '.join(config.unknown)}"
-        )
     return config
 
 
@@ -77,7 +78,7 @@ def read_places(arguments: argparse.Namespace) -> Merged:
     """
     from ..buildout import places
 
-    start_log(arguments.verbose)
+    _start_log(arguments.verbose)
     words: Sequence[str] = arguments.assignments
     for word in words:
         if ":" not in word.partition("=")[0] or "=" not in word:
@@ -85,7 +86,7 @@ def read_places(arguments: argparse.Namespace) -> Merged:
     return merge(places.of_node(words, arguments.config))
 
 
-def start_log(verbose: bool) -> None:
+def _start_log(verbose: bool) -> None:
     """Say on standard error what is logged."""
 
     class Handler(logging.Handler):
@@ -118,10 +119,3 @@ def make_client(
     for warning in warnings:
         tell(warning)
     return client
-
-
-def tell_failures(outcome: Outcome) -> None:
-    """Say which sources could not be asked."""
-    for answer in outcome.answers:
-        if isinstance(answer.failure, (Refusal, SourceFailure)):
-            tell(f"{answer.source}: {answer.failure}")

@@ -13,17 +13,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ..binding import Request
 from ..criteria import Criterion, choose
 from ..digest import PIECE
 from ..entry import Key
-from ..errors import NotFound, SourceFailure
+from ..errors import NotFound, Refusal, SourceFailure
 from . import DONE, run_command
-from .configuration import add_config_arguments, make_client, read_config, tell_failures
-from .terminal import download_bar
+from .configuration import add_config_arguments, make_client, read_config
+from .terminal import download_bar, tell
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -68,9 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
     # among the entries must see the others too.
     choosing = bool(criteria or arguments.list)
     config = read_config(arguments)
-    with closing(make_client(config, remembers=not choosing)) as client:
+    with make_client(config, remembers=not choosing) as client:
         outcome = client.look_up(request, ask_all=choosing)
-        tell_failures(outcome)
+        _tell_failures(outcome)
         entries = _choose(outcome, criteria)
         if arguments.list:
             members = [dict(entry.members) for entry in entries]
@@ -84,6 +83,13 @@ def _request(arguments: argparse.Namespace) -> Request:
     if arguments.url is not None:
         return Request.for_file(arguments.url)
     return Request(Key.parse(arguments.key), any_kind=True)
+
+
+def _tell_failures(outcome: Outcome) -> None:
+    """Say which sources could not be asked."""
+    for answer in outcome.answers:
+        if isinstance(answer.failure, (Refusal, SourceFailure)):
+            tell(f"{answer.source}: {answer.failure}")
 
 
 def _choose(outcome: Outcome, criteria: Sequence[Criterion]) -> list[TrustedEntry]:

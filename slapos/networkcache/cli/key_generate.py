@@ -14,10 +14,10 @@ import time
 from collections.abc import Sequence
 
 from ..certificates import KEY_TYPES, generate
-from ..configfile import SECTION, read_sections
+from ..configfile import SECTION, read_section, read_sections
 from ..errors import InvalidConfiguration, InvalidInput
 from . import DONE, REFUSED
-from .configuration import parse_file
+from .configuration import parse
 from .terminal import tell
 
 _NAME_LIMIT = 64
@@ -71,7 +71,7 @@ def _for_node(arguments: argparse.Namespace) -> int:
             "--cert-file goes with KEY_FILE COMMON_NAME; a configuration file names its"
             " certificate in signature-certificate-file"
         )
-    config = parse_file(path)
+    config = parse(read_section(path), path)
     if config.private_key_file is None or config.certificate_file is None:
         raise InvalidConfiguration(
             f"[{SECTION}] of {path} must say where the key shall be: set"

@@ -11,9 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +22,9 @@ from ..entry import Key, Kind
 from ..errors import NotFound, SourceFailure
 from ..printable import readable
 from ..urls import Prefixes, is_remote, normalised_name, redact, safe_name, without_fragment
-from . import DONE, REFUSED, UNKNOWN, table
+from . import DONE, REFUSED, UNKNOWN, layout
 from .configuration import add_config_arguments, make_client, read_config
-from .steps import entry_of
+from .terminal import add_json_argument, escape_output
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -44,7 +42,7 @@ _WHAT = {
 
 
 @dataclass(frozen=True)
-class Row:
+class _Row:
     """What one source said: about one entry, or that it had none to show.
 
     `created` is in POSIX seconds, `size` in bytes; None where it is not known. `reason`
@@ -64,18 +62,18 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Found:
+class _Found:
     """What became of one look-up: a row for each entry at each source, and one for each
     source that had none to show."""
 
     outcome: Outcome
-    entries: Sequence[Row]
-    failures: Sequence[Row]
+    entries: Sequence[_Row]
+    failures: Sequence[_Row]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="the same for programs")
+    add_json_argument(parser)
     parser.add_argument(
         "what",
         metavar="WHAT",
@@ -91,10 +89,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([_plain(each) for each in shown]))
     else:
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        escape_output()
         _print(shown)
         for sentence in _sentences(found):
-            print(table.paragraph(sentence))
+            print(layout.paragraph(sentence))
     return _code(found)
 
 
@@ -128,7 +126,7 @@ def _requests_for_url(url: str) -> list[Request]:
     ]
 
 
-def _look_up(config: Config, requests: Sequence[Request]) -> list[Found]:
+def _look_up(config: Config, requests: Sequence[Request]) -> list[_Found]:
     """Ask the sources of the download cache, and for releases those of their own."""
     releases = [r for r in requests if r.key.kind is Kind.RELEASE]
     others = [r for r in requests if r.key.kind is not Kind.RELEASE]
@@ -137,27 +135,27 @@ def _look_up(config: Config, requests: Sequence[Request]) -> list[Found]:
         # Many have one server for both; but a URL is no release because it might be.
         others, releases = others or releases, []
     if others and (config.reads or not releases):
-        with closing(make_client(config)) as client:
+        with make_client(config) as client:
             found += [_find(client, request) for request in others]
     if releases:
         binary = replace(
             config, sources=config.binary_sources, download_blacklist=Prefixes()
         )
-        with closing(make_client(binary)) as client:
+        with make_client(binary) as client:
             found += [_find(client, request) for request in releases]
     return found
 
 
-def _find(client: Client, request: Request) -> Found:
+def _find(client: Client, request: Request) -> _Found:
     outcome = client.look_up(request, ask_all=True, remember=False)
     entries = [
         _row(client, outcome, answer, verdict)
         for answer in outcome.answers
         for verdict in answer.verdicts
     ]
-    holdings = client.where(Digest(row.sha512) for row in entries if row.sha512)
+    holdings = client.holdings(Digest(row.sha512) for row in entries if row.sha512)
     failures = [
-        Row(
+        _Row(
             str(a.source),
             reason=str(a.failure.reason or ""),
             message=redact(str(a.failure)),
@@ -165,26 +163,23 @@ def _find(client: Client, request: Request) -> Found:
         for a in outcome.answers
         if a.failure is not None
     ]
-    return Found(outcome, [_located(row, holdings) for row in entries], failures)
+    return _Found(outcome, [_located(row, holdings) for row in entries], failures)
 
 
-def _located(row: Row, holdings: Sequence[Holding]) -> Row:
+def _located(row: _Row, holdings: Sequence[Holding]) -> _Row:
     at = (h for h in holdings if row.sha512 in {digest.hex for digest in h.digests})
     return replace(row, content_at=tuple(str(holding.source) for holding in at))
 
 
-def _row(client: Client, outcome: Outcome, answer: Answer, verdict: Verdict) -> Row:
+def _row(client: Client, outcome: Outcome, answer: Answer, verdict: Verdict) -> _Row:
     refusal = verdict.refusal
-    entry = entry_of(verdict)
-    fingerprint = entry.signer if entry else None
     if verdict.vouching is not None:
-        fingerprint = verdict.vouching.certificate.fingerprint
         refusal = outcome.weighed.refused.get(verdict.vouching.statement)
-    names = {c.fingerprint: c.name for c in client.certificates.certificates}
-    return Row(
+    entry = verdict.entry
+    return _Row(
         str(answer.source),
-        names.get(fingerprint or "", ""),
-        fingerprint,
+        client.certificates.name_of(verdict.signer),
+        verdict.signer,
         entry.created if entry else None,
         entry.size if entry else None,
         entry.sha512.hex if entry else None,
@@ -203,7 +198,7 @@ _DIGITS = 12
 """Of fingerprints and digests, so that a line fits."""
 
 
-def _print(found: Sequence[Found]) -> None:
+def _print(found: Sequence[_Found]) -> None:
     """A table for each key; sources are numbered, and named once at the end."""
     sources = [str(a.source) for each in found for a in each.outcome.answers]
     numbers = {source: str(n) for n, source in enumerate(dict.fromkeys(sources), 1)}
@@ -214,7 +209,7 @@ def _print(found: Sequence[Found]) -> None:
         _print_entries(each.entries, numbers)
         for row in each.failures:
             text = f"source {numbers[row.source]}: {row.reason}: {row.message}"
-            print(table.paragraph(text, "  ", "    "))
+            print(layout.paragraph(text, "  ", "    "))
         print()
     for source, number in numbers.items():
         print(readable(f"source {number}: {source}"))
@@ -222,43 +217,41 @@ def _print(found: Sequence[Found]) -> None:
         print()
 
 
-def _print_entries(rows: Sequence[Row], numbers: dict[str, str]) -> None:
+def _print_entries(rows: Sequence[_Row], numbers: dict[str, str]) -> None:
     """One line for each entry, whatever the number of sources that have it."""
-    merged: dict[Row, list[str]] = {}
+    merged: dict[_Row, list[str]] = {}
     for row in rows:
         merged.setdefault(replace(row, source=""), []).append(numbers[row.source])
     if merged:
         cells = [_cells(row, " ".join(at), numbers) for row, at in merged.items()]
-        print(*table.table(_HEADINGS, cells), sep="\n")
+        print(*layout.table(_HEADINGS, cells), sep="\n")
     for message in dict.fromkeys(f"{r.reason}: {r.message}" for r in merged if r.reason):
-        print(table.paragraph(message, "  ", "    "))
+        print(layout.paragraph(message, "  ", "    "))
 
 
-def _cells(row: Row, entry_at: str, numbers: dict[str, str]) -> tuple[str, ...]:
+def _cells(row: _Row, entry_at: str, numbers: dict[str, str]) -> tuple[str, ...]:
     believed = f"no: {row.reason}" if row.reason else "yes"
     if row.legacy and not row.reason:
         believed += ", signed in the old way"
     return (
-        table.signer(row.signer, row.fingerprint, _DIGITS) if row.fingerprint else "",
-        table.date(row.created),
+        layout.signer(row.signer, row.fingerprint, _DIGITS) if row.fingerprint else "",
+        layout.date(row.created),
         believed,
         entry_at,
-        table.short(row.sha512 or "", _DIGITS),
-        table.size(row.size),
+        layout.short(row.sha512 or "", _DIGITS),
+        layout.size(row.size),
         " ".join(numbers[source] for source in row.content_at) or "-",
     )
 
 
-def _sentences(found: Sequence[Found]) -> Iterator[str]:
+def _sentences(found: Sequence[_Found]) -> Iterator[str]:
     """One for each key that something is believed of, else one for all."""
     believed = [e for e in (each.outcome.trusted for each in found) if e is not None]
     for each in found:
         if (entry := each.outcome.trusted) is not None:
-            names = ", ".join(c.name or table.short(c.fingerprint) for c in entry.signers)
-            size = "of unknown size" if entry.size is None else f"of {entry.size} bytes"
             yield (
-                f"Believed: {each.outcome.request.key} is the content"
-                f" {table.short(entry.digest.hex)}… {size}, on the word of {names}."
+                f"Believed: {each.outcome.request.key} is {layout.content_of(entry)}, on"
+                f" the word of {layout.names_of(entry)}."
             )
     if not believed and _code(found) == UNKNOWN:
         yield f"Could not tell, for a source could not be asked: {_refusal(found)}."
@@ -266,14 +259,14 @@ def _sentences(found: Sequence[Found]) -> Iterator[str]:
         yield f"Nothing is believed: {_refusal(found)}."
 
 
-def _refusal(found: Sequence[Found]) -> Exception:
+def _refusal(found: Sequence[_Found]) -> Exception:
     """Of all that kept the look-ups from success, what says most."""
     refusals = [each.outcome.refusal for each in found]
     telling = [r for r in refusals if not isinstance(r, NotFound)]
     return (telling or refusals)[0]
 
 
-def _code(found: Sequence[Found]) -> int:
+def _code(found: Sequence[_Found]) -> int:
     outcomes = [each.outcome for each in found]
     if any(outcome.trusted is not None for outcome in outcomes):
         return DONE
@@ -285,7 +278,7 @@ def _code(found: Sequence[Found]) -> int:
 # -- for programs
 
 
-def _plain(found: Found) -> dict[str, Any]:
+def _plain(found: _Found) -> dict[str, Any]:
     outcome = found.outcome
     entry = outcome.trusted
     url = outcome.request.url

@@ -13,7 +13,7 @@ from ..quantities import parse_duration, parse_size
 from ..server.options import Options
 from . import WRONG_USE
 
-Value = TypeVar("Value")
+_Value = TypeVar("_Value")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +63,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(**{k: v for k, v in defaults.items() if v is not MISSING})
 
 
-def _quantity(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+def _quantity(parse: Callable[[str], _Value]) -> Callable[[str], _Value]:
     """`parse` with its sentence shown, which argparse does for its own error only."""
 
-    def convert(text: str) -> Value:
+    def convert(text: str) -> _Value:
         try:
             return parse(text)
         except ValueError as error:

@@ -1,7 +1,9 @@
-"""What people see: sentences on standard error, and bars for long transfers."""
+"""How a command speaks: its output, for people or for programs, sentences on standard
+error beside it, and bars for long transfers."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,15 @@ if TYPE_CHECKING:
 
 _DELAY = 1.0
 """Seconds after which a transfer counts as long."""
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the same for programs")
+
+
+def escape_output() -> None:
+    """What the encoding of the output lacks is escaped, and no error."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def tell(sentence: str) -> None:

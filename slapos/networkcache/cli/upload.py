@@ -19,18 +19,13 @@ from ..digest import Digests
 from ..entry import Entry, Key, Kind
 from ..errors import InvalidInput, NotBelieved, NotPublished, Reason
 from ..members import members_of_distribution, members_of_file
-from ..publisher import Publisher
-from ..transport import Budget, Limits
-from ..uploader import Uploader
+from ..publisher import Publisher, hindrance_of
+from ..uploader import UPLOAD_LIMITS, Uploader, upload_budget
 from ..urls import distribution_in, has_secret, without_fragment
 from . import DONE, run_command
 from .configuration import add_config_arguments, read_config
 from .terminal import tell, upload_bar
 from .uploaded import Upload, opened
-
-_PATIENCE = 60.0
-"""Seconds that a server may take to put a large content in its place."""
-_LIMITS = Limits(first_byte=_PATIENCE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.url is None and arguments.key is None:
         return _store(config, arguments.file)
     with closing(_publisher(config)) as publisher:
-        if arguments.url and (hindrance := publisher.hindrance(arguments.url)):
+        if arguments.url and (hindrance := hindrance_of(config, arguments.url)):
             raise hindrance
         with opened(arguments.file, arguments.url) as upload:
             key = _key(arguments)
@@ -138,7 +133,7 @@ def _check_entry(
 
 
 def _publisher(config: Config) -> Publisher:
-    publisher = Publisher(config, budget=_budget(config), limits=_LIMITS)
+    publisher = Publisher(config, budget=upload_budget(config), limits=UPLOAD_LIMITS)
     for warning in publisher.warnings:
         tell(warning)
     return publisher
@@ -156,19 +151,15 @@ def _publish(
 
 def _store(config: Config, path: str) -> int:
     """Upload a content that nothing is said of; that takes no signing key."""
-    budget = _budget(config)
+    budget = upload_budget(config)
     with (
-        closing(Uploader(config, budget=budget, limits=_LIMITS)) as uploader,
+        closing(Uploader(config, budget=budget, limits=UPLOAD_LIMITS)) as uploader,
         opened(path, None) as upload,
         upload_bar(path, upload.file, upload.content.size) as file,
     ):
         sent = uploader.store(file, upload.content)
     _print_content(upload.content, sent=sent)
     return DONE
-
-
-def _budget(config: Config) -> Budget:
-    return Budget(max(config.time_budget, _PATIENCE))
 
 
 def _print_content(content: Digests, *, sent: bool) -> None:

@@ -17,15 +17,11 @@ from ..entry import Entry, Key, Kind, Pair
 from ..errors import NotBelieved, NotPublished, Reason
 from ..printable import readable
 from ..protocol import encode_put
-from ..publisher import Publisher
-from ..transport import Budget, Limits
-from ..uploader import Uploader
+from ..publisher import Publisher, hindrance_of
+from ..uploader import UPLOAD_LIMITS, Uploader, upload_budget
 from ..urls import has_secret
 from .exceptions import logger
 from .reading import fetch_from
-
-_PATIENCE = 60.0
-"""Seconds that a server may take to put a large content in its place."""
 
 Members = Mapping[str, Any]
 
@@ -37,8 +33,8 @@ class Publishing:
     def __init__(self, config: Config):
         self._config = config
         self._how: dict[str, Any] = {
-            "budget": Budget(max(config.time_budget, _PATIENCE)),
-            "limits": Limits(first_byte=_PATIENCE),
+            "budget": upload_budget(config),
+            "limits": UPLOAD_LIMITS,
         }
 
     def close(self) -> None:
@@ -86,10 +82,8 @@ class Publishing:
         self, key: Key, file: IO[bytes], content: Digests, entry: Entry
     ) -> None:
         _warn_of_disbelief(key, "there is no signature-private-key-file to sign it with")
-        if prefix := self._config.upload_blacklist.match(entry.string("url") or ""):
-            raise NotPublished(
-                Reason.BLACKLISTED_URL, f"{prefix} is in upload-to-cache-url-blacklist"
-            )
+        if hindrance := hindrance_of(self._config, entry.string("url") or ""):
+            raise hindrance
         self._uploader.store(file, content)
         self._uploader.transport.put(key, encode_put(Pair(entry.text, "")))
 

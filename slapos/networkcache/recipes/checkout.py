@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import zc.buildout
 from zc.buildout.rmtree import rmtree
 
+from ..binding import Request
 from ..errors import NotBelieved, NotPublished, Reason
+from ..key import Key
+from ..members import members_of_bundle
 from ..printable import readable
 from .git import Git, GitFailed
 
@@ -29,29 +32,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("slapos.networkcache")
 
-_FULL = re.compile(r"[0-9a-f]{40}\Z")
-_CACHED = ("http://", "https://", "git://")
 _LOCAL = re.compile(r"file:|[^:]*/|[^:]*\Z")
 _GITLINK = "160000"
 
 
-def is_full(revision: str) -> bool:
-    """Whether a revision names a commit for good."""
-    return _FULL.match(revision) is not None
-
-
-def is_local(repository: str) -> bool:
+def _is_local(repository: str) -> bool:
     """Whether it is of this computer: a path or ``file:``, not ``host:path``."""
     return _LOCAL.match(repository) is not None
 
 
-def _may_be_cached(repository: str) -> bool:
-    """Whether everybody may know of it; what goes over ssh needs a key. That a URL has a
-    secret in it is seen below."""
-    return repository.lower().startswith(_CACHED)
-
-
-class Submodule(NamedTuple):
+class _Submodule(NamedTuple):
     """What is to be checked out at `path`, below its parent."""
 
     path: str
@@ -79,15 +69,13 @@ class Checkouts:
 
         Raises `zc.buildout.UserError`, and may leave something in `folder` then.
         """
-        cached = is_full(revision) and _may_be_cached(repository)
-        if not (cached and self._take(repository, revision, folder)):
+        if not self._take(repository, revision, folder):
             self._clone(repository, folder, "--no-checkout", from_user=from_user)
             if not self.git.has(folder, revision):
                 # One that no branch leads to: some servers give it when asked by name.
                 self.git.run(folder, "fetch", "--quiet", "origin", revision)
             self.git.check_out(folder, revision)
-            if cached:
-                self._offer(repository, revision, folder)
+            self._offer(repository, revision, folder)
         self._add_submodules(repository, folder)
 
     def branch(self, repository: str, branch: str | None, folder: str) -> None:
@@ -101,7 +89,7 @@ class Checkouts:
     def may_ask(self, repository: str) -> bool:
         """Whether the origin of `repository` may be asked."""
         blocked = self.run is not None and self.run.config.block_origin
-        return is_local(repository) or not (self.offline or blocked)
+        return _is_local(repository) or not (self.offline or blocked)
 
     def _clone(
         self, repository: str, folder: str, *options: str, from_user: bool = True
@@ -122,12 +110,9 @@ class Checkouts:
 
     def _take(self, repository: str, revision: str, folder: str) -> bool:
         """Make the checkout from a bundle, if the network cache has one that is right."""
-        run = self.run
-        if run is None or not run.active or self.offline:
+        run, request = self.run, Request.for_bundle(repository, revision)
+        if request is None or run is None or not run.active or self.offline:
             return False
-        from ..binding import Request
-
-        request = Request.for_bundle(repository, revision)
         with tempfile.TemporaryDirectory(prefix="buildout-") as private:
             bundle = os.path.join(private, "bundle")
             if not run.take(request, bundle):
@@ -158,20 +143,17 @@ class Checkouts:
 
     def _offer(self, repository: str, revision: str, folder: str) -> None:
         """Publish the checkout, unless it is one that not everybody may read."""
-        run = self.run
-        if run is None or not run.config.publishes:
+        run, request = self.run, Request.for_bundle(repository, revision)
+        if request is None or run is None or not run.config.publishes:
             return
         what = f"the bundle of {readable(repository)} is not published"
         run.forgiven(what, lambda: self._bundle(run, repository, revision, folder))
 
     def _bundle(self, run: Run, repository: str, revision: str, folder: str) -> None:
-        from ..key import Key
-        from ..members import members_of_bundle
-
         git = self.git
         if git.head(folder) != revision:
             return  # it names a tag
-        if not git.lets_everybody_in(repository):
+        if not git.is_public(repository):
             raise NotPublished(Reason.SECRET_URL, "not everybody may read its origin")
         with tempfile.TemporaryDirectory(prefix="buildout-") as private:
             bundle = os.path.join(private, "bundle")
@@ -191,14 +173,14 @@ class Checkouts:
         for submodule in found:
             place = os.path.join(folder, submodule.path)
             # What a repository says must not reach what only this user can.
-            from_user = is_local(repository)
+            from_user = _is_local(repository)
             self.revision(
                 submodule.repository, submodule.revision, place, from_user=from_user
             )
         if found:
             self.git.run(folder, "submodule", "--quiet", "absorbgitdirs")
 
-    def _find_submodules(self, folder: str) -> Iterator[Submodule]:
+    def _find_submodules(self, folder: str) -> Iterator[_Submodule]:
         git = self.git
         if not os.path.isfile(os.path.join(folder, ".gitmodules")):
             return
@@ -211,7 +193,7 @@ class Checkouts:
             section = f"submodule.{names[path]}"
             repository = git.setting(folder, f"{section}.url")
             if repository and git.setting(folder, f"{section}.update") != "none":
-                yield Submodule(path, repository, about.split()[1])
+                yield _Submodule(path, repository, about.split()[1])
 
     def _submodule_paths(self, folder: str) -> Iterator[tuple[str, str]]:
         """Names, and where they are."""

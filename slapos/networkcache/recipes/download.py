@@ -7,8 +7,6 @@ import shutil
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-import zc.buildout
-
 from . import options as reading
 from .fetching import Wanted, fetched
 from .part import Part, place_of
@@ -23,14 +21,11 @@ class Recipe(Part):
         self._buildout = buildout["buildout"]
         self._wanted = Wanted.of(options)
         self._mode = reading.mode(options)
-        destination = options.get("destination", "").strip()
-        if reading.boolean(options, "shared"):
-            check_shared(self._wanted, destination)
-        place = place_of(buildout, name, options, given=destination)
+        place = place_of(buildout, name, options, self._wanted.checksums)
         filename = os.path.basename(options.get("filename", "").strip())
-        self._file = "" if destination else filename or name
+        self._file = "" if place.given else filename or name
         super().__init__(name, place, os.path.join(place.path, self._file).rstrip("/"))
-        if not destination:
+        if not place.given:
             options["location"] = place.path
         options["target"] = self.target
 
@@ -43,14 +38,3 @@ class Recipe(Part):
             shutil.copyfile(file, path)
         if self._mode is not None:
             os.chmod(path, self._mode)
-
-
-def check_shared(wanted: Wanted, destination: str) -> None:
-    """Raise `zc.buildout.UserError` where a part cannot be shared: two that have the same
-    options must be the same."""
-    if not wanted.checksums:
-        raise zc.buildout.UserError(
-            "with shared = true, one of md5sum, sha256sum and sha512sum must be given"
-        )
-    if destination:
-        raise zc.buildout.UserError("with shared = true, destination cannot be given")

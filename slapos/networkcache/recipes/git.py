@@ -51,7 +51,7 @@ class Git:
             raise GitFailed(f"{readable(repository)} has no {names[0]}")
         return lines[0].split()[0]
 
-    def lets_everybody_in(self, repository: str) -> bool:
+    def is_public(self, repository: str) -> bool:
         """Whether it can be read without a password, a key or settings of this user."""
         kept = {
             name: value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 from collections.abc import Mapping, MutableMapping
@@ -11,10 +10,11 @@ from typing import Any
 import zc.buildout
 
 from ..buildout import hook
+from ..key import is_full_revision
 from . import options as reading
-from .checkout import Checkouts, is_full
+from .checkout import Checkouts
 from .git import Git, GitFailed
-from .part import Part, place_of
+from .part import Part, place_at
 
 NOT_HERE = ("develop", "ignore-ssl-certificate", "shared", "sparse-checkout")
 """Options of slapos.recipe.build:gitclone without which something else would be there."""
@@ -38,9 +38,7 @@ class Recipe(Part):
         self._repository = reading.required(options, "repository")
         self._branch = options.get("branch", "").strip() or None
         self._revision = options.get("revision", "").strip()
-        place = place_of(
-            buildout, name, {}, given=options.get("location", "").strip() or None
-        )
+        place = place_at(buildout, name, options.get("location", ""))
         super().__init__(name, place, place.path)
         section = buildout["buildout"]
         self._checkouts = Checkouts(
@@ -52,7 +50,7 @@ class Recipe(Part):
         options["location"] = place.path
         if self._revision:
             full = self._revision.lower()
-            self._revision = full if is_full(full) else self._revision
+            self._revision = full if is_full_revision(full) else self._revision
             return
         tip = self._tip(newest=section.get("newest") != "false")
         if tip:
@@ -65,7 +63,7 @@ class Recipe(Part):
             try:
                 return git.tip(self._repository, self._branch)
             except GitFailed as error:
-                logging.getLogger(self.name).info("%s", error)
+                self.logger.info("%s", error)
         try:
             return git.head(self.target) if there else None
         except GitFailed:

@@ -15,7 +15,7 @@ import os
 import stat
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from zc.buildout.rmtree import rmtree
 
 from ..errors import NetworkcacheError
 from ..printable import readable
+from ..urls import Checksum
 from . import options as reading
 
 _MARK = ".buildout-shared.json"
@@ -87,20 +88,41 @@ class Place:
         _make_read_only(self.path)
 
 
+def place_at(buildout: Mapping[str, Any], name: str, given: str) -> Place:
+    """The place that is `given` by the user of a part, else that of any part."""
+    if given.strip():
+        return Place(os.path.abspath(given.strip()), given=True)
+    return Place(os.path.join(buildout["buildout"]["parts-directory"], name))
+
+
 def place_of(
     buildout: Mapping[str, Any],
     name: str,
     options: Mapping[str, str],
-    *,
-    given: str | None = None,
+    checksums: Sequence[Checksum],
 ) -> Place:
-    """The place of a part; `given` is what its user wants. To be called before a recipe
-    adds options of its own, which would change the hash."""
-    if given:
-        return Place(os.path.abspath(given), given=True)
-    own = Place(os.path.join(buildout["buildout"]["parts-directory"], name))
+    """The place of a part that has a `destination`, or may be shared if it has
+    `checksums`: two with the same options must be the same.
+
+    To be called before a recipe adds options of its own, which would change the hash.
+    Raises `zc.buildout.UserError`.
+    """
+    own = place_at(buildout, name, options.get("destination", ""))
     if not reading.boolean(options, "shared"):
         return own
+    if not checksums:
+        raise zc.buildout.UserError(
+            "with shared = true, one of md5sum, sha256sum and sha512sum must be given"
+        )
+    if own.given:
+        raise zc.buildout.UserError("with shared = true, destination cannot be given")
+    return _shared_place(buildout, name, options) or own
+
+
+def _shared_place(
+    buildout: Mapping[str, Any], name: str, options: Mapping[str, str]
+) -> Place | None:
+    """Where it is whole already, else where it may be written; None if it is nowhere."""
     signature = _signature(options)
     digest = hashlib.md5(signature, usedforsecurity=False).hexdigest()
     listed = buildout["buildout"].get("shared-part-list", "").splitlines()
@@ -109,7 +131,7 @@ def place_of(
     whole = [place for place in places if place.is_complete]
     pairs = zip(folders, places, strict=True)
     writable = [place for folder, place in pairs if os.access(folder, os.W_OK)]
-    return next(iter(whole + writable), own)
+    return next(iter(whole + writable), None)
 
 
 def _signature(options: Mapping[str, str]) -> bytes:

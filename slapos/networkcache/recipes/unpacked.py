@@ -11,7 +11,6 @@ from ..errors import InvalidArchive
 from ..printable import readable
 from ..unpacking import unpack
 from . import options as reading
-from .download import check_shared
 from .fetching import Wanted, fetched
 from .part import Part, place_of
 
@@ -25,10 +24,7 @@ class Recipe(Part):
         self._buildout = buildout["buildout"]
         self._wanted = Wanted.of(options)
         self._strip = reading.boolean(options, "strip-top-level-dir")
-        destination = options.get("destination", "").strip()
-        if reading.boolean(options, "shared"):
-            check_shared(self._wanted, destination)
-        place = place_of(buildout, name, options, given=destination)
+        place = place_of(buildout, name, options, self._wanted.checksums)
         super().__init__(name, place, place.path)
         options["location"] = options["target"] = place.path
 

@@ -32,14 +32,16 @@ class Budget:
     """What all caches together may cost one run in vain; safe to share among threads.
 
     `seconds` is ``cache-time-budget``. Time is charged when an attempt has given
-    nothing; once the budget is spent, every source is left alone. It lives as long as
-    the run does, and so do the breakers that it hands out.
+    nothing, and counts once where several threads waited at the same time; once the
+    budget is spent, every source is left alone. It lives as long as the run does, and so
+    do the breakers that it hands out.
     """
 
     def __init__(self, seconds: float, clock: Clock = time.monotonic):
         self.seconds = seconds
         self.clock = clock
         self._spent = 0.0
+        self._charged: list[tuple[float, float]] = []  # from and to, in order, apart
         self._breakers: dict[Hashable, Breaker] = {}
         self._lock = threading.Lock()
 
@@ -60,9 +62,16 @@ class Budget:
         return self.left / 2 if self.left > self.seconds / 64 else self.left
 
     def charge(self, seconds: float) -> None:
-        """Count time that was waited in vain."""
+        """Count time that was waited in vain, up to now."""
         with self._lock:
-            self._spent += max(0.0, seconds)
+            now = self.clock()
+            begin = now - max(0.0, seconds)
+            while self._charged and self._charged[-1][1] >= begin:
+                earlier, until = self._charged.pop()
+                self._spent -= until - earlier
+                begin = min(begin, earlier)
+            self._spent += now - begin
+            self._charged.append((begin, now))
 
     def check(self) -> None:
         """Raise `SourceFailure` with ``left-alone`` where nothing is left."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ..config import Config
-from ..errors import InvalidConfiguration
-from ..precedence import Merged, Place
-from ..urls import redact
+from ...config import Config
+from ...errors import InvalidConfiguration
+from ...precedence import Merged, Place
+from ...urls import redact
 from .finding import Finding, Mark
-
-_COMPLETED = re.compile(r"(\S+) is not set: taken from (\S+)")
 
 
 class Value(NamedTuple):
@@ -21,9 +18,6 @@ class Value(NamedTuple):
     option: str
     value: str
     place: str
-
-
-# -- options
 
 
 def read(options: Mapping[str, str]) -> tuple[Config, list[Finding]]:
@@ -35,23 +29,18 @@ def read(options: Mapping[str, str]) -> tuple[Config, list[Finding]]:
             config = Config.parse(left)
             break
         except InvalidConfiguration as error:
-            option = str(error).partition(":")[0]
-            findings.append(
-                Finding(
-                    Mark.WRONG,
-                    "options",
-                    str(error),
-                    f"write {option} as expected: until then nothing is taken or published",
-                )
-            )
-            left.pop(option)
+            if error.option is None:
+                raise
+            change = f"write {error.option} as expected: until then nothing is taken or"
+            change += " published"
+            findings.append(Finding(Mark.WRONG, "options", str(error), change))
+            del left[error.option]
     for unknown in config.unknown:
         change = "write it as meant, or remove it: the commands refuse it"
         findings.append(Finding(Mark.WRONG, "options", f"nobody knows {unknown}", change))
-    for note in config.notes:
-        if not _COMPLETED.match(note):
-            change = "set the other half too, or remove this one"
-            findings.append(Finding(Mark.WARN, "options", note, change))
+    for note in config.left_out:
+        change = "set the other half too, or remove this one"
+        findings.append(Finding(Mark.WARN, "options", note, change))
     return config, [*findings, *_check_use(config)]
 
 
@@ -64,10 +53,8 @@ def values_of(config: Config, merged: Merged, config_file: str | None) -> list[V
     }
     given = merged.options
     values = [Value(o, _shown(o, given[o]), names[merged.places[o]]) for o in given]
-    for note in config.notes:
-        if match := _COMPLETED.match(note):
-            option, other = match.groups()
-            values.append(Value(option, _shown(option, given[other]), f"as {other}"))
+    for option, other in config.completed.items():
+        values.append(Value(option, _shown(option, given[other]), f"as {other}"))
     return sorted(values)
 
 

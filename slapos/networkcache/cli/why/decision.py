@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..binding import Request
-from ..config import Source
-from ..entry import Kind
-from ..errors import Code, NetworkcacheError, NotFound, Reason, SourceFailure
-from .steps import Facts, Step, content_of, steps_of
-from .table import short
+from ...binding import Request
+from ...config import Source
+from ...entry import Kind
+from ...errors import Code, NetworkcacheError, NotFound, Reason, SourceFailure
+from ..layout import content_of, names_of
+from .steps import Facts, Step, steps_of
 
 _AS = {
     Kind.FILE: "as a file of a profile or a recipe",
@@ -94,7 +94,7 @@ def _taken(facts: Facts) -> str:
     source = facts.fetched if isinstance(facts.fetched, Source) else None
     near = "the local store of this node"
     where = near if facts.kept else f"the network cache {source or facts.holders[0]}"
-    names = ", ".join(c.name or short(c.fingerprint) for c in trusted.signers)
+    names = names_of(trusted)
     word = f"on the word of {names}" if names else "which the URL itself names"
     return f"would be taken from {where}: {content_of(trusted)}, {word}"
 

@@ -1,30 +1,22 @@
-"""Whether certificates, the signing key and the files of a node are as they should be."""
+"""Whether those are believed who should be, and the signing key is good for anything."""
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator
-from pathlib import Path
 
-from ..certificates import (
+from ...certificates import (
     LEGACY_RSA_BITS,
     RSA_BITS,
     Certificate,
     CertificateList,
     Signer,
 )
-from ..config import Config
-from ..errors import InvalidConfiguration, StorageFailure
-from ..localstore import default_folder
-from ..private_folder import check_private_folder
-from ..publisher import read_signer
-from ..seen import default_path
+from ...config import Config
+from ...errors import InvalidConfiguration
+from ...publisher import read_signer
+from ..layout import signer
+from .check_files import check_private
 from .finding import Finding, Mark
-from .table import signer
-
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-
 
 # -- who is believed
 
@@ -113,9 +105,9 @@ def _check_strength(key: Signer, config: Config) -> Iterator[Finding]:
 
 
 def _check_listed(key: Signer, config: Config) -> Finding:
-    listed = CertificateList.parse(config.certificate_list).certificates
-    if key.certificate in listed:
-        name = next(c.name for c in listed if c == key.certificate)
+    listed = CertificateList.parse(config.certificate_list)
+    if key.certificate in listed.certificates:
+        name = listed.name_of(key.fingerprint)
         what = f"{signer(name, key.fingerprint)} signs here, and is in the list"
         return Finding(Mark.OK, "signing key", what)
     return Finding(
@@ -144,60 +136,3 @@ def _check_certificate(key: Signer, path: str) -> Finding:
         f"signature-certificate-file {path} is not of signature-private-key-file",
         "name the certificate and the key that were made together",
     )
-
-
-# -- files
-
-
-def check_files(config: Config) -> Iterator[Finding]:
-    """The files for TLS, and the folders that this user's runs share."""
-    seen = set()
-    for server, tls in (("shacache", config.cache_tls), ("shadir", config.dir_tls)):
-        for what in ("ca", "cert", "key"):
-            path = getattr(tls, f"{what}_file")
-            if path is None or (what, path) in seen:
-                continue
-            seen.add((what, path))
-            option = f"{server}-{what}-file"
-            if what == "key":
-                yield from check_private("files", option, path)
-            elif not os.access(path, os.R_OK):
-                yield _unreadable("files", option, path)
-    yield from _check_folders(config)
-
-
-def _check_folders(config: Config) -> Iterator[Finding]:
-    """Others could put into them what runs then read."""
-    store = Path(config.local_store) if config.local_store else default_folder()
-    memory = default_path().parent
-    changes = {
-        store: "set local-store to a folder of this user's own, or mend that one",
-        memory: f"it remembers what was believed before: chmod 700 {memory}",
-    }
-    for folder, change in changes.items():
-        if os.path.lexists(folder):
-            try:
-                check_private_folder(folder)
-            except StorageFailure as error:
-                yield Finding(Mark.WRONG, "files", str(error), change)
-            else:
-                yield Finding(Mark.OK, "files", f"{folder} is this user's own")
-
-
-def check_private(about: str, option: str, path: str) -> Iterator[Finding]:
-    """A private key: only its owner may read it."""
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        yield _unreadable(about, option, path)
-        return
-    if mode & _OTHERS:
-        what = f"others may read or write {option} {path} (mode {mode & 0o777:o})"
-        yield Finding(Mark.WRONG, about, what, f"chmod 600 {path}")
-    elif not os.access(path, os.R_OK):
-        yield _unreadable(about, option, path)
-
-
-def _unreadable(about: str, option: str, path: str) -> Finding:
-    change = "name a file that this user may read, by its path from the root on"
-    return Finding(Mark.WRONG, about, f"{option} {path} cannot be read", change)

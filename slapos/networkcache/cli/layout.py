@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 
 from ..printable import readable
 from ..quantities import readable_size
+from ..trust import TrustedEntry
 
 _WIDTH = 100
 """Columns where it cannot be told, and at most: longer lines are hard to read."""
@@ -59,6 +60,17 @@ def date(created: int | None) -> str:
         return f"{datetime.fromtimestamp(created, timezone.utc):%Y-%m-%d %H:%MZ}"
     except (ValueError, OverflowError, OSError):
         return str(created)
+
+
+def names_of(trusted: TrustedEntry) -> str:
+    """On whose word it is believed; empty where that is nobody's."""
+    return ", ".join(c.name or short(c.fingerprint) for c in trusted.signers)
+
+
+def content_of(trusted: TrustedEntry) -> str:
+    """Which content it is that is believed."""
+    length = "of unknown size" if trusted.size is None else f"of {trusted.size} bytes"
+    return f"the content {short(trusted.digest.hex)}… {length}"
 
 
 def size(count: int | None) -> str:

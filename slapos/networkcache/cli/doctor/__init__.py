@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from . import check_options, check_trust, table
+from .. import layout
+from ..configuration import add_assignments, add_config_arguments, read_places
+from ..terminal import add_json_argument, escape_output
+from . import check_files, check_options, check_trust
 from .check_options import Value
-from .configuration import add_assignments, add_config_arguments, read_places
 from .finding import Finding, Mark, code_of
 
 _NOTHING_WRONG = "Nothing needs to be changed."
@@ -23,7 +24,7 @@ _NOTHING_WRONG = "Nothing needs to be changed."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, required=False)
-    parser.add_argument("--json", action="store_true", help="the same for programs")
+    add_json_argument(parser)
     add_assignments(parser)
 
 
@@ -34,8 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     config, findings = check_options.read(merged.options)
     findings += check_trust.check_list(config)
     findings += check_trust.check_key(config)
-    findings += check_trust.check_files(config)
-    findings += probing.probe(config, probing.servers_of(config))
+    findings += check_files.check_files(config)
+    findings += probing.probe(config)
     values = check_options.values_of(config, merged, arguments.config)
     if arguments.json:
         plain = {
@@ -44,28 +45,28 @@ def run(arguments: argparse.Namespace) -> int:
         }
         print(json.dumps(plain))
     else:
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        escape_output()
         _print(values, findings)
     return code_of(findings)
 
 
 def _print(values: Sequence[Value], findings: Sequence[Finding]) -> None:
     if values:
-        print(*table.table(("OPTION", "VALUE", "FROM"), values, ""), "", sep="\n")
+        print(*layout.table(("OPTION", "VALUE", "FROM"), values, ""), "", sep="\n")
     for about in dict.fromkeys(finding.about for finding in findings):
         print(about)
         for finding in findings:
             if finding.about == about:
                 _print_finding(finding)
         print()
-    print(table.paragraph(_summary(findings)))
+    print(layout.paragraph(_summary(findings)))
 
 
 def _print_finding(finding: Finding) -> None:
     indent = " " * 9
-    print(table.paragraph(finding.what, f"  {finding.mark.value:<5}  ", indent))
+    print(layout.paragraph(finding.what, f"  {finding.mark.value:<5}  ", indent))
     if finding.change:
-        print(table.paragraph(finding.change, f"{indent}-> ", f"{indent}   "))
+        print(layout.paragraph(finding.change, f"{indent}-> ", f"{indent}   "))
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -19,8 +19,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import IO, Any, Protocol
 
-from .errors import InvalidArchive
-from .printable import readable
+from ..errors import InvalidArchive
+from ..printable import readable
 
 _GZIP, _BZIP2, _XZ, _LZIP = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"LZIP"
 _ZSTD = b"\x28\xb5\x2f\xfd"

@@ -10,19 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..binding import Request
-from ..config import Config, Source
-from ..digest import Digest
-from ..entry import Key
-from ..errors import (
+from ...binding import Request
+from ...config import Config, Source
+from ...digest import Digest
+from ...entry import Key
+from ...errors import (
     InvalidConfiguration,
     InvalidInput,
     NetworkcacheError,
@@ -31,26 +29,26 @@ from ..errors import (
     SourceFailure,
     StorageFailure,
 )
-from ..printable import readable
-from ..urls import is_remote, redact, without_fragment
-from . import DONE, REFUSED, UNKNOWN
-from .configuration import add_assignments, add_config_arguments, read_places
+from ...printable import readable
+from ...urls import is_remote, redact, without_fragment
+from .. import DONE, REFUSED, UNKNOWN
+from ..configuration import add_assignments, add_config_arguments, parse, read_places
+from ..layout import paragraph
+from ..terminal import add_json_argument, escape_output, tell
 from .decision import Decision, decide, sentence
 from .steps import Facts, Step
-from .table import paragraph
-from .terminal import tell
 
 if TYPE_CHECKING:
-    from ..client import Client
-    from ..outcome import Outcome
-    from ..transport import Budget
+    from ...client import Client
+    from ...outcome import Outcome
+    from ...transport import Budget
 
 _MARKS = {True: "yes", False: "no", None: "-"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_arguments(parser, required=False)
-    parser.add_argument("--json", action="store_true", help="the same for programs")
+    add_json_argument(parser)
     parser.add_argument(
         "--fetch",
         action="store_true",
@@ -67,27 +65,17 @@ def run(arguments: argparse.Namespace) -> int:
             f"{redact(url)} is no URL of something elsewhere: buildout reads it itself, and"
             " the network cache has no part in it"
         )
-    config = _read_config(arguments)
+    config = parse(read_places(arguments).options, verbose=arguments.verbose)
     decisions = [_decide(config, r, fetch=arguments.fetch) for r in _requests(url)]
     if arguments.json:
         print(json.dumps(_plain(url, decisions)))
     else:
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        escape_output()
         print(readable(url))
         for decision in decisions:
             _print(decision)
         print(paragraph(sentence(decisions)))
     return _code(decisions)
-
-
-def _read_config(arguments: argparse.Namespace) -> Config:
-    config = Config.parse(read_places(arguments).options)
-    if config.unknown:
-        raise InvalidConfiguration(f"unknown options: {', '.join(config.unknown)}")
-    if arguments.verbose:
-        for note in config.notes:
-            tell(note)
-    return config
 
 
 def _requests(url: str) -> list[Request]:
@@ -100,33 +88,35 @@ def _requests(url: str) -> list[Request]:
 
 
 def _decide(config: Config, request: Request, *, fetch: bool) -> Decision:
-    from ..client import open_client
-    from ..transport import Budget
+    from ...client import open_client
+    from ...transport import Budget
 
     budget = Budget(config.time_budget)
     client, warnings = open_client(config, budget=budget)
     for warning in warnings:
         tell(warning)
-    with closing(client):
+    with client:
         newest = client.newest_believed(request)
         outcome = client.look_up(request, remember=False)
         trusted = outcome.trusted
         fetched = _fetch(client, outcome) if fetch and trusted is not None else None
         # What a run would have lost until here: it would not ask where the content is.
         left, left_alone = budget.left, _left_alone(budget, config.sources)
-        where = [] if trusted is None or fetched else client.where([trusted.digest])
+        digests = [] if trusted is None or fetched else [trusted.digest]
+        holdings = client.holdings(digests)
     return decide(
         Facts(
-            config,
-            outcome,
-            client.certificates.certificates,
-            newest,
-            trusted is not None and _kept(config, trusted.digest),
-            where,
-            fetched,
-            left,
-            left_alone,
-            _unpublished(config, request),
+            config=config,
+            outcome=outcome,
+            hindrances=list(client.hindrances(request)),
+            certificates=client.certificates,
+            newest=newest,
+            kept=trusted is not None and _kept(config, trusted.digest),
+            holdings=holdings,
+            fetched=fetched,
+            left=left,
+            left_alone=left_alone,
+            unpublished=_unpublished(config, request),
         )
     )
 
@@ -144,9 +134,9 @@ def _fetch(client: Client, outcome: Outcome) -> Source | NetworkcacheError:
 
 def _kept(config: Config, digest: Digest) -> bool:
     """Whether the local store has the content; it is not made for that."""
-    from ..localstore import LocalStore, default_folder
+    from ...localstore import LocalStore, folder_of
 
-    folder = Path(config.local_store) if config.local_store else default_folder()
+    folder = folder_of(config)
     with suppress(StorageFailure):
         return folder.exists() and LocalStore(folder, config.local_store_size).has(digest)
     return False
@@ -166,7 +156,7 @@ def _left_alone(
 
 def _unpublished(config: Config, request: Request) -> NetworkcacheError | None:
     """Why what comes from the origin would not be published, as far as this node knows."""
-    from ..publisher import Publisher
+    from ...publisher import hindrance_of, open_signer
 
     if not config.publishes:
         return NotPublished(
@@ -174,12 +164,12 @@ def _unpublished(config: Config, request: Request) -> NetworkcacheError | None:
             "it takes upload-cache-url, upload-dir-url and signature-private-key-file",
         )
     try:
-        with closing(Publisher(config)) as publisher:
-            for warning in publisher.warnings:
-                tell(warning)
-            return publisher.hindrance(request.url or "")
+        _, warnings = open_signer(config)
     except InvalidConfiguration as error:
         return error
+    for warning in warnings:
+        tell(warning)
+    return hindrance_of(config, request.url or "")
 
 
 # -- for people

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from . import DONE, REFUSED, UNKNOWN
+from .. import DONE, REFUSED, UNKNOWN
 
 
 class Mark(str, Enum):

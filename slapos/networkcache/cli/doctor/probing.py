@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import NamedTuple
 
-from ..config import Config, Source
-from ..digest import Digest
-from ..entry import Key
-from ..errors import (
+from ...config import Config, Source
+from ...digest import Digest
+from ...entry import Key
+from ...errors import (
     Code,
     InvalidConfiguration,
     NetworkcacheError,
@@ -25,12 +25,12 @@ from ..errors import (
     Refusal,
     SourceFailure,
 )
-from ..protocol import Batch
-from ..transport import Budget, Transport
-from ..trust import CLOCK_TOLERANCE
-from ..uploader import CLOCK_LIMIT
-from ..urls import redact
-from .advice import advice_for
+from ...protocol import Batch
+from ...transport import Budget, Transport
+from ...trust import CLOCK_TOLERANCE
+from ...uploader import CLOCK_LIMIT
+from ...urls import redact
+from ..advice import advice_for
 from .finding import Finding, Mark
 
 _KEY = Key.parse("networkcache-doctor")
@@ -41,31 +41,18 @@ _PATIENCE = 10.0
 """Seconds that one service may cost."""
 
 
-class Server(NamedTuple):
+class _Server(NamedTuple):
     """A network cache, and what it is to this node."""
 
     source: Source
     roles: tuple[str, ...]
 
 
-def servers_of(config: Config) -> list[Server]:
-    """Each one once, the sources first."""
-    named = [
-        *((source, f"source {n}") for n, source in enumerate(config.sources, 1)),
-        *((source, "binary source") for source in config.binary_sources),
-        *((source, "upload") for source in (config.upload,) if source),
-        *((source, "binary upload") for source in (config.binary_upload,) if source),
-    ]
-    roles: dict[Source, list[str]] = {}
-    for source, role in named:
-        roles.setdefault(source, []).append(role)
-    return [Server(source, tuple(its)) for source, its in roles.items()]
+def probe(config: Config) -> list[Finding]:
+    """Ask all servers at once; the findings on the sources come first."""
+    servers = _servers_of(config)
 
-
-def probe(config: Config, servers: Sequence[Server]) -> list[Finding]:
-    """Ask all of them at once; the findings in the order of `servers`."""
-
-    def ask(server: Server) -> list[Finding]:
+    def ask(server: _Server) -> list[Finding]:
         try:
             return list(_probe(config, server))
         except InvalidConfiguration as error:
@@ -76,7 +63,21 @@ def probe(config: Config, servers: Sequence[Server]) -> list[Finding]:
         return [finding for found in pool.map(ask, servers) for finding in found]
 
 
-def _probe(config: Config, server: Server) -> Iterator[Finding]:
+def _servers_of(config: Config) -> list[_Server]:
+    """Each one once, the sources first."""
+    named = [
+        *((source, f"source {n}") for n, source in enumerate(config.sources, 1)),
+        *((source, "binary source") for source in config.binary_sources),
+        *((source, "upload") for source in (config.upload,) if source),
+        *((source, "binary upload") for source in (config.binary_upload,) if source),
+    ]
+    roles: dict[Source, list[str]] = {}
+    for source, role in named:
+        roles.setdefault(source, []).append(role)
+    return [_Server(source, tuple(its)) for source, its in roles.items()]
+
+
+def _probe(config: Config, server: _Server) -> Iterator[Finding]:
     # Each service for itself: they may be on two machines, of which one is dead.
     shadir, shacache = (
         Transport(
@@ -139,7 +140,7 @@ def _answers(what: str, ask: Callable[[], str]) -> Finding:
 # -- clocks
 
 
-def _clock(config: Config, server: Server, *transports: Transport) -> Iterator[Finding]:
+def _clock(config: Config, server: _Server, *transports: Transport) -> Iterator[Finding]:
     """How far this clock is off the server's."""
     offsets = [t.clock_offset for t in transports if t.clock_offset is not None]
     if not offsets:

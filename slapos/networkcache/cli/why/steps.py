@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..certificates import Certificate
-from ..config import Config, Source
-from ..entry import Entry
-from ..errors import Code, InvalidEntry, NetworkcacheError, Reason, SourceFailure
-from ..holding import Holding
-from ..outcome import Answer, Outcome, Verdict
-from ..trust import TrustedEntry
-from ..urls import has_secret
-from .table import date, short, signer, size
+from ...certificates import CertificateList
+from ...config import Config, Source
+from ...errors import Code, NetworkcacheError, NotBelieved, Reason, SourceFailure
+from ...holding import Holding
+from ...outcome import Answer, Outcome, Verdict
+from ...trust import TrustedEntry
+from ..layout import content_of, date, short, signer, size
 
 
 @dataclass(frozen=True)
@@ -38,16 +36,17 @@ class Step:
 class Facts:
     """What was learned about one request.
 
-    `newest` is what counts against roll-back (POSIX seconds), `kept` whether the local
-    store has the content, and `holdings` which sources have. `fetched` is what a fetch
-    came to, where one was made: a source, or why not. `left` are the seconds left of the
-    budget, `left_alone` the sources that would not be asked again, and why.
-    `unpublished` is why nothing would be published.
+    `hindrances` are why nobody is asked at all, `newest` is what counts against roll-back
+    (POSIX seconds), `kept` whether the local store has the content, and `holdings` which
+    sources have. `fetched` is what a fetch came to, where one was made: a source, or why
+    not. `left` are the seconds left of the budget, `left_alone` the sources that would not
+    be asked again, and why. `unpublished` is why nothing would be published.
     """
 
     config: Config
     outcome: Outcome
-    certificates: Sequence[Certificate]
+    hindrances: Sequence[NotBelieved]
+    certificates: CertificateList
     newest: int | None
     kept: bool
     holdings: Sequence[Holding]
@@ -86,30 +85,22 @@ def steps_of(facts: Facts, *, taken: bool) -> list[Step]:
 
 
 def _before_asking(facts: Facts) -> Iterator[Step]:
-    request, config = facts.outcome.request, facts.config
-    count = len(config.sources)
-    yield (
-        Step("sources", _count(count, "source is", "sources are") + " asked, nearest first")
-        if count
-        else Step("sources", "no source is configured", False, Reason.NOT_CONFIGURED)
-    )
-    yield (
-        Step("secret", "the URL carries a secret", False, Reason.SECRET_URL)
-        if has_secret(request.url or "")
-        else Step("secret", "the URL carries none")
-    )
-    prefix = config.download_blacklist.match(request.url or "")
-    yield (
-        Step(
+    sources = _count(len(facts.config.sources), "source is", "sources are")
+    passed = {
+        Reason.NOT_CONFIGURED: ("sources", f"{sources} asked, nearest first"),
+        Reason.SECRET_URL: ("secret", "the URL carries none"),
+        Reason.BLACKLISTED_URL: (
             "blacklist",
-            f"{prefix} is in download-from-cache-url-blacklist",
-            False,
-            Reason.BLACKLISTED_URL,
-        )
-        if prefix
-        else Step("blacklist", "no prefix of download-from-cache-url-blacklist fits")
-    )
-    listed = len(facts.certificates)
+            "no prefix of download-from-cache-url-blacklist fits",
+        ),
+    }
+    hindrances = {hindrance.reason: hindrance for hindrance in facts.hindrances}
+    for reason, (question, text) in passed.items():
+        if reason in hindrances:
+            yield Step(question, str(hindrances[reason]), False, reason)
+        else:
+            yield Step(question, text)
+    listed = len(facts.certificates.certificates)
     yield (
         Step("signers", _count(listed, "is", "are") + " listed and may be believed")
         if listed
@@ -132,7 +123,7 @@ def _count(number: int, one: str, many: str) -> str:
 
 def _answers(facts: Facts) -> Iterator[Step]:
     outcome = facts.outcome
-    if facts.named and _asks(outcome):
+    if facts.named and not facts.hindrances:
         yield Step("entry", "none is needed: the URL names the content by its SHA-512")
         return
     for place, answer in enumerate(outcome.answers, 1):
@@ -146,12 +137,6 @@ def _answers(facts: Facts) -> Iterator[Step]:
             yield Step(f"source {place}", text, None)
 
 
-def _asks(outcome: Outcome) -> bool:
-    """Whether nothing kept it from the sources."""
-    not_asked = (Reason.NOT_CONFIGURED, Reason.SECRET_URL, Reason.BLACKLISTED_URL)
-    return outcome.reason not in not_asked
-
-
 def _answer(place: int, answer: Answer) -> Step:
     question = f"source {place}"
     if answer.failure is not None:
@@ -163,14 +148,11 @@ def _answer(place: int, answer: Answer) -> Step:
 
 
 def _pair(question: str, facts: Facts, verdict: Verdict) -> Step:
-    entry = entry_of(verdict)
-    names = {c.fingerprint: c.name for c in facts.certificates}
+    entry, fingerprint = verdict.entry, verdict.signer
     said = ""
     if entry is not None:
-        fingerprint = entry.signer
-        if verdict.vouching is not None:
-            fingerprint = verdict.vouching.certificate.fingerprint
-        who = signer(names.get(fingerprint, ""), fingerprint) if fingerprint else "?"
+        name = facts.certificates.name_of(fingerprint)
+        who = signer(name, fingerprint) if fingerprint else "?"
         parts = (who, date(entry.created), size(entry.size), short(entry.sha512.hex))
         said = ", ".join(filter(None, parts))
     if verdict.refusal is not None:
@@ -178,16 +160,6 @@ def _pair(question: str, facts: Facts, verdict: Verdict) -> Step:
         return Step(question, text, False, verdict.refusal.reason)
     legacy = verdict.vouching is not None and verdict.vouching.legacy
     return Step(question, said + (": counts, though signed in the old way" * legacy))
-
-
-def entry_of(verdict: Verdict) -> Entry | None:
-    """What a pair says, whether it is believed or not."""
-    if verdict.vouching is not None:
-        return verdict.vouching.entry
-    try:
-        return Entry.parse(verdict.pair.entry) if verdict.pair else None
-    except InvalidEntry:
-        return None
 
 
 # -- what all of it together is worth
@@ -235,11 +207,6 @@ def _believed(trusted: TrustedEntry) -> str:
     return (
         f"{who} since {date(trusted.created) or 'nobody says when'}: {content_of(trusted)}"
     )
-
-
-def content_of(trusted: TrustedEntry) -> str:
-    bytes_ = "" if trusted.size is None else f" of {trusted.size} bytes"
-    return f"the content {short(trusted.digest.hex)}…{bytes_}"
 
 
 # -- the content, and the time
