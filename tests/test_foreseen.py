@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable
 
 import pytest
-from caches import asked, pair_of, put
+from caches import ALICE, BOB, asked, client_for, pair_of, put
 
+from slapos.networkcache.binding import Request
 from slapos.networkcache.entry import Key
 from slapos.networkcache.errors import Code, InvalidEntry, NotFound, SourceFailure
 from slapos.networkcache.foreseen import Foreseen
@@ -236,6 +237,18 @@ def test_all_are_asked_where_their_words_count_together(near, far, reach):
     for transport in transports:
         assert found(foreseen, transport, [FIRST, SECOND]) == [FIRST, SECOND]
     assert (asked(near), asked(far)) == ([BATCH], [BATCH])
+
+
+@pytest.mark.parametrize("threshold", ["1", "2"])
+def test_a_client_asks_all_where_one_word_is_not_enough(near, far, threshold):
+    put(near, pair_of(url=URLS[0]), key=FIRST)
+    put(far, pair_of(url=URLS[0], signer=BOB), key=FIRST)
+    options = {"signature-threshold": threshold}
+    client = client_for(near, far, signers=(ALICE, BOB), options=options)
+    client.foresee([FIRST])
+    assert client.look_up(Request.for_file(URLS[0])).trusted
+    assert asked(near) == [BATCH]
+    assert asked(far) == [BATCH] * (threshold == "2")
 
 
 # Sources that fail

@@ -194,9 +194,11 @@ def test_an_origin_that_cuts(make_index, origin):
 
 @pytest.mark.parametrize("answer", [b"", b"garbage\r\n\r\n"])
 def test_an_origin_that_makes_no_sense(make_index, origin, answer, capfd):
+    """pip tries a file again; it has nothing else to ask for."""
     index = make_index()
     page = f"{index.url_for(origin.index)}needed/"
     file = index.url_for(f"{origin.url}/files/needed-1.0-py3-none-any.whl")
     with out_of_order(origin, answer):
-        assert get(page) == get(file) == (404, b"")
+        assert get(page) == (404, b"")
+        assert get(file) == (503, b"")
     assert capfd.readouterr() == ("", "")

@@ -51,6 +51,7 @@ def test_nothing_configured():
         "PIP_FIND_LINKS": "",
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
+        "PIP_DEFAULT_TIMEOUT": "600",
     }
 
 
@@ -115,6 +116,21 @@ def test_an_index_that_must_not_be_asked():
     assert "PIP_INDEX_URL" not in variables
 
 
+def test_further_indexes_of_buildout():
+    variables = PipSettings(extra=(MORE,)).environment(DEFAULT, instead, (INDEX, "/local"))
+    assert variables["PIP_EXTRA_INDEX_URL"] == f"{instead(MORE)} {instead(INDEX)} /local"
+
+
+@pytest.mark.parametrize("option", ["extra-index-url", "find-links"])
+def test_a_list_of_which_nothing_may_be_asked(option):
+    """An empty variable would leave it to the files of pip."""
+    text = f"global.{option}='{MORE}'\nglobal.timeout='60'\nglobal.index-url='/local'"
+    variables = PipSettings.parse(text).environment(DEFAULT, lambda url: None)
+    assert variables["PIP_CONFIG_FILE"] == os.devnull
+    assert variables[f"PIP_{option.upper().replace('-', '_')}"] == ""
+    assert (variables["PIP_TIMEOUT"], variables["PIP_INDEX_URL"]) == ("60", "/local")
+
+
 def test_a_configured_proxy_is_kept_from_our_index():
     """pip has no way to unset an option of its files; all the others must stay."""
     text = "global.proxy='http://proxy.test'\nglobal.timeout='60'\nglobal.index-url='/x'"
@@ -136,11 +152,11 @@ def test_no_proxy_is_added_to(monkeypatch, before, after):
 
 
 def test_both_no_proxy(monkeypatch):
+    """Where both are set, all that read them read the one in lower case."""
     monkeypatch.setenv("NO_PROXY", "upper.test")
     monkeypatch.setenv("no_proxy", "lower.test")
     variables = PipSettings().environment(DEFAULT, instead)
-    assert variables["NO_PROXY"] == "upper.test,127.0.0.1"
-    assert variables["no_proxy"] == "lower.test,127.0.0.1"
+    assert variables["NO_PROXY"] == variables["no_proxy"] == "lower.test,127.0.0.1"
 
 
 @pytest.mark.parametrize(

@@ -89,12 +89,15 @@ def test_an_origin_that_is_not_asked_is_reported(near, tmp_path):
 def test_many_threads_look_ahead_once(near, tmp_path):
     """Pip's index, and what fetches anew what came before an extension, have their own."""
     fill(near)
+    near.plan(faults.drip(2000), "POST /shadir")
     run = run_for(near)
     run.profile = "http://example.com/software.cfg"
+    run.expected.keys.append(REQUEST.key)
 
     def take(number: int) -> bool:
         return run.take(REQUEST, str(tmp_path / str(number)))
 
     assert all(in_threads(8, take))
-    assert sum(asked.method == "POST" for asked in near.requests) == 1
+    asked = [str(request) for request in near.requests if "/shadir" in request.path]
+    assert asked == ["POST /shadir"]
     run.close()

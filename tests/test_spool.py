@@ -79,6 +79,16 @@ def files(spool: Spool, suffix: str = "") -> list[Path]:
 # Kept, and given
 
 
+def test_whether_anything_waits(spool, keep):
+    assert not spool.has(TARGET)
+    keep(spool, "a")
+    assert spool.has(TARGET)
+    assert not spool.has(OTHER)
+    for unsent in spool.waiting(TARGET):
+        spool.done(unsent)
+    assert not spool.has(TARGET)
+
+
 def test_what_is_kept_is_given_to_the_next_run_oldest_first(spool, keep, tmp_path):
     digests = {name: keep(spool, name) for name in "cab"}
     given = list(Spool(tmp_path / "spool", ROOMY).waiting(TARGET))

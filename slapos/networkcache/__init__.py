@@ -21,6 +21,8 @@ The map, from the rules to those who ask for them:
 `precedence`              which of several places an option is taken from
 `quantities`              the grammar of durations and sizes
 `criteria`                choosing among believed entries, as the commands do
+`members`                 what an entry of each kind says beside its content
+`record`                  the record of a run: which keys it used
 `printable`               text from outside, as it may stand in a log
 ------------------------  ----------------------------------------------------------
 `configfile`, `seen`      a node's ``slapos.cfg``; the memory against roll-back
@@ -31,9 +33,10 @@ The map, from the rules to those who ask for them:
 `storage`                 contents and entries at rest
 ------------------------  ----------------------------------------------------------
 `client`, `outcome`       look up, and all that was learned
-`holding`                 which sources hold a content
-`download`                fetch
-`publisher`               sign, and send
+`foreseen`, `holding`     many keys at once; which sources hold a content
+`download`, `prefetch`    fetch; fetch ahead of who asks
+`publisher`, `uploader`   sign, and send; send what needs no signature
+`outbox`                  publish in the background
 `unpacking`               all that is in an archive, or nothing of it
 `libnetworkcache`         the module of that name for its programs, over these
 `server`                  the web application, and the processes that run it
@@ -51,7 +54,7 @@ The names below are what programs use::
 
     from slapos.networkcache import Client, Config, Request
 
-    with Client(Config.parse({"download-cache-url": ..., ...})) as client:
+    with Client(Config.parse(section)) as client:
         outcome = client.look_up(Request.for_file("https://example.com/a-1.0.tar.gz"))
         client.fetch(outcome, "a-1.0.tar.gz")
 """

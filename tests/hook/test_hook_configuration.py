@@ -28,7 +28,9 @@ def home(tmp_path, monkeypatch):
     ],
 )
 def test_command_line_is_read_as_buildout_reads_it(words, assigned, letters, profile):
-    assert CommandLine.parse(words) == (assigned, letters, profile or "buildout.cfg")
+    parsed = CommandLine.parse(words)
+    assert (parsed.assignments, parsed.letters) == (assigned, letters)
+    assert parsed.config_file == (profile or "buildout.cfg")
 
 
 def test_places_of_a_node(home):

@@ -81,6 +81,8 @@ def test_all_is_published(site, cached):
     paths = [request.path for request in site.origin.requests]
     profiles = [] if cached else [f"/{name}/{file}" for file in PROFILES]
     assert sorted(paths) == sorted(profiles)
+    files = len(PROFILES) + 1
+    assert run.reports(f"from the local store: {files} files,"), run.report
 
 
 def test_the_root_profile_is_remote(site):

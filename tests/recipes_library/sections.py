@@ -1,8 +1,10 @@
-"""Parts of our recipes, for the profiles of tests."""
+"""Parts of our recipes, for the profiles of tests, and what they unpack."""
 
 from __future__ import annotations
 
 import hashlib
+
+from golden_archives.make import ARCHIVES, HERE
 
 
 def section(recipe: str, name: str = "part", **options: object) -> str:
@@ -41,3 +43,8 @@ def sums(body: bytes) -> dict[str, str]:
     return {
         f"{a}sum": hashlib.new(a, body).hexdigest() for a in ("md5", "sha256", "sha512")
     }
+
+
+def read_archive(name: str) -> bytes:
+    """A golden archive, which was made once."""
+    return (HERE / ARCHIVES / name).read_bytes()

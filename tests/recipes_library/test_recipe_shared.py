@@ -6,8 +6,7 @@ import json
 import stat
 
 import pytest
-from conftest import read_archive
-from sections import built, parts, profile, refused, section, sums
+from sections import built, parts, profile, read_archive, refused, section, sums
 
 ARCHIVE = read_archive("good.tar.gz")
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import read_archive
-from sections import built, parts, profile, refused, section, sums
+from sections import built, parts, profile, read_archive, refused, section, sums
 
 AT_TOP = ["again", "configure", "höflich \udcff", "lib", "loop", "nowhere"]
 

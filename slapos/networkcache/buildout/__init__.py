@@ -7,13 +7,14 @@
 - `seams` puts replacements in place, and `answers` is what those who read them get;
 - `pages` says when an index page comes from the cache;
 - `watching` watches a fetch from its origin, to tell whether it may be published;
-- `run` is one run: cache, then origin; a failure of the cache is forgiven in
-  `run.Run.forgiven` and nowhere else;
+- `session` is what all of a run shares, the place where a failure of the cache is
+  forgiven for one, and `run` is the run: cache, then origin;
 - `ahead` asks for all at once, by the record of an earlier run, or by what `expected`
   reads in the profile; `blocked` says what no cache has of it, where no origin is asked;
-- `giving` is what a run publishes, `usage` what its record says, and `earlier` what came
-  before the extension did;
-- `report` counts, and says at the end what came from where.
+- `giving` is what a run publishes, with the files in `outgoing`, `usage` what its record
+  says, and `earlier` what came before the extension did;
+- `blocked` says what is missing where no origin may be asked;
+- `ending` publishes what is left; `report` counts, and says what came from where.
 
 Nothing here imports the client before the first fetch: an extension that is only loaded
 must cost nothing.

@@ -70,7 +70,7 @@ class _Copy:
             self._forgiven(self._open)
 
     def _open(self) -> None:
-        self._file = self._run.giving.new_file()
+        self._file = self._run.giving.outgoing.new_file()
 
     def _forgiven(self, action: Any) -> None:
         what = f"{readable(self._request.url)} cannot be kept to be published"

@@ -121,4 +121,4 @@ def _downloaded_files(options: Mapping[str, str]) -> set[str]:
 
 def _names(url: str) -> list[str]:
     """What a file of `url` is called there; which one it is, its recipe knows."""
-    return [Download(hash_name=hashed).filename(url) for hashed in (False,)]
+    return [Download(hash_name=hashed).filename(url) for hashed in (False, True)]

@@ -104,7 +104,7 @@ def _fetch(
 
 
 def _give(run: Run, request: Any, fetch: Fetch, path: str) -> None:
-    run.giving.give(request, fetch, lambda: run.giving.copy(path))
+    run.giving.give(request, fetch, lambda: run.giving.outgoing.copy(path))
 
 
 def _discard(destination: str, path: str | None) -> None:

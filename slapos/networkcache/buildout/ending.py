@@ -17,7 +17,10 @@ def publish(run: Run) -> None:
     """Publish what is left. At the end of a buildout that succeeded, and not only when the
     interpreter ends, for then it starts no threads any more."""
     with _bar(run.giving.left) as tick:
-        run.forgiven("publishing does not end well", lambda: run.giving.finish(tick))
+        run.forgiven(
+            "publishing does not end well",
+            lambda: run.giving.finish(tick, run.recorded),
+        )
 
 
 def finish(run: Run) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..binding import LIFETIME_LIMIT, Request
 from ..digest import Digest, Digests
@@ -19,6 +17,7 @@ from ..members import members_of_distribution, members_of_file, members_of_run
 from ..printable import readable
 from ..record import Used, encode_record
 from ..urls import distribution_in, has_secret
+from .outgoing import Outgoing
 from .report import name_of, reason_of
 from .usage import Usage, worth_recording
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from ..publisher import Publisher
     from ..spool import Spool
     from .earlier import Earlier
-    from .run import Run
+    from .session import Session
     from .watching import Fetch
 
 logger = logging.getLogger("slapos.networkcache")
@@ -37,19 +36,21 @@ PATIENCE = 60.0
 
 
 class Giving:
-    """What `run` publishes, in the background."""
+    """What the run of `session` publishes, in the background."""
 
-    def __init__(self, run: Run):
-        self._run = run
+    def __init__(self, session: Session):
+        self._session = session
         self._publisher: Publisher | None = None
         self._retired: list[Publisher] = []
         self._outbox: Outbox | None = None
         self.usage = Usage()
         self._lock = threading.RLock()
-        self._folder: str | None = None
+        self.outgoing = Outgoing(session.local_store)
         self.earlier: Earlier | None = None
         """What came before the hook was there, where that is to be published too."""
         self._finished = False
+        self.complete = False
+        """Whether nothing was installed when the run began: then it uses all it needs."""
         self.succeeded = False
         """Whether buildout came to its end: only then its use is recorded."""
 
@@ -61,17 +62,17 @@ class Giving:
     @property
     def wanted(self) -> bool:
         """Whether there is anybody to publish to."""
-        return self._run.config.publishes
+        return self._session.config.publishes
 
     # -- what is published
 
     def give(self, request: Request, fetch: Fetch, keep: Callable[[], str]) -> bool:
         """Publish what was just fetched from its origin, if it may be.
 
-        `keep` gives the path of a file in `new_file`'s folder that holds it and is this
-        object's from then on. Whether it was called.
+        `keep` gives the path of a file of `outgoing` that holds it, and is not the
+        caller's from then on. Whether it was called.
         """
-        self._run.report.origin.add(fetch.size, fetch.seconds)
+        self._session.report.origin.add(fetch.size, fetch.seconds)
         if not self.wanted:
             return False
         kept = []
@@ -100,7 +101,7 @@ class Giving:
 
         def offer() -> None:
             request = Request(key)
-            self._offer(request, self.copy(path), members, None, expires)
+            self._offer(request, self.outgoing.copy(path), members, None, expires)
 
         self._forgiven(f"{key} is not published", offer)
 
@@ -125,13 +126,13 @@ class Giving:
     ) -> None:
         """Publish an index page, or the 404 in its place, for as long as pages may be
         believed."""
-        self._run.report.origin.add(fetch.size, fetch.seconds)
+        self._session.report.origin.add(fetch.size, fetch.seconds)
         if not self.wanted:
             return
 
         def offer() -> None:
             self._check(request, fetch)
-            with self.new_file() as file:
+            with self.outgoing.new_file() as file:
                 file.write(body)
             expires = int(time.time()) + LIFETIME_LIMIT
             self._offer(request, file.name, members, fetch.seconds, expires)
@@ -148,10 +149,10 @@ class Giving:
             raise NotPublished(Reason.WRONG_CONTENT, "it is not known to be whole")
 
     def _forgiven(self, what: str, action: Callable[[], object]) -> None:
-        failure = self._run.forgiven(what, action)
+        failure = self._session.forgiven(what, action)
         if failure is not None:
             with self._lock:
-                self._run.report.unpublished[reason_of(failure)] += 1
+                self._session.report.unpublished[reason_of(failure)] += 1
 
     def _told(self, sent: Sent) -> None:
         """What became of an offer."""
@@ -162,22 +163,19 @@ class Giving:
                 return
             self._note(sent.offer, sent.content)
             if sent.entry_sent and sent.offer.key.kind is not Kind.RUN:
-                self._run.report.published.add(sent.content.size, sent.seconds)
+                self._session.report.published.add(sent.content.size, sent.seconds)
                 logger.info("%s is published", _what(sent))
-        local = self._run.local_store()
+        local = self._session.local_store()
         if local is not None and not sent.kept:
             with contextlib.suppress(StorageFailure):
                 local.add(sent.content.sha512, sent.offer.path)
 
     def _say_failure(self, sent: Sent) -> None:
-        def fail() -> None:
-            assert sent.failure is not None
-            raise sent.failure
-
-        failure = self._run.forgiven(f"{_what(sent)} is not published", fail)
-        if failure is not None and sent.offer.key.kind is not Kind.RUN:
-            self._run.report.unpublished[reason_of(failure)] += 1
-            self._run.report.kept += sent.kept
+        assert sent.failure is not None
+        self._session.forgive(f"{_what(sent)} is not published", sent.failure)
+        if sent.offer.key.kind is not Kind.RUN:
+            self._session.report.unpublished[reason_of(sent.failure)] += 1
+            self._session.report.kept += sent.kept
 
     def _note(self, offer: Offer, content: Digests) -> None:
         if offer.key.kind is not Kind.RUN:
@@ -197,33 +195,8 @@ class Giving:
     def hinders(self, url: str) -> bool:
         """Whether what `url` fetches is never published."""
         return bool(
-            has_secret(url) or self._run.config.upload_blacklist.match(url) is not None
+            has_secret(url) or self._session.config.upload_blacklist.match(url) is not None
         )
-
-    # -- files that wait to be published
-
-    def new_file(self) -> IO[bytes]:
-        """A new file for what is to be published; see `give`."""
-        return tempfile.NamedTemporaryFile(
-            dir=self._get_folder(), prefix="outgoing-", delete=False
-        )
-
-    def copy(self, path: str) -> str:
-        """A copy of the file at `path` in that folder: whoever owns it may change it."""
-        with open(path, "rb") as original, self.new_file() as file:
-            shutil.copyfileobj(original, file, 1 << 20)
-        return file.name
-
-    def _get_folder(self) -> str:
-        with self._lock:
-            if self._folder is None:
-                local = self._run.local_store()
-                self._folder = (
-                    tempfile.mkdtemp(prefix="networkcache-")
-                    if local is None
-                    else local.new_folder()
-                )
-            return self._folder
 
     # -- the record
 
@@ -233,9 +206,10 @@ class Giving:
         if self.wanted:
             self.usage.taken(Used(key, digest, size, _milliseconds(seconds)))
 
-    def finish(self, tick: Callable[[int], None]) -> None:
+    def finish(self, tick: Callable[[int], None], recorded: Sequence[Used]) -> None:
         """Send what is left, within `PATIENCE`, keep the rest for the next run, and record
-        what was used. `tick` is told how many are left to send. Once a run."""
+        what was used, beside what was `recorded` before. `tick` is told how many are left
+        to send. Once a run."""
         if self._finished:
             return
         self._finished = True
@@ -244,16 +218,17 @@ class Giving:
             if self.earlier is not None:
                 self.earlier.wait(PATIENCE / 2)
             if self.succeeded and self._outbox is None:
-                self._run.forgiven("what was kept is not sent", self._send_kept)
+                self._session.forgiven("what was kept is not sent", self._send_kept)
             if self._outbox is not None:
                 self._outbox.drain(end, tick)
         except KeyboardInterrupt:
             end = time.monotonic()  # whoever looks on has waited long enough
         if self._outbox is not None:
             self._outbox.close()
-        if self.succeeded and self.wanted and self._run.profile and self.usage.all():
+        if self.succeeded and self.wanted and self._session.profile and self.usage.all():
             self._forgiven(
-                "the record of this run is not published", lambda: self._put_record(end)
+                "the record of this run is not published",
+                lambda: self._put_record(recorded, end),
             )
 
     def _send_kept(self) -> None:
@@ -261,21 +236,19 @@ class Giving:
         from ..localstore import folder_of
         from ..spool import spool_of
 
-        config = self._run.config
+        config = self._session.config
         if self.wanted and spool_of(folder_of(config)).is_dir():
             spool, target = self._spool(), config.upload
             if spool is not None and target is not None and spool.has(target):
                 self.outbox()
 
-    def _put_record(self, end: float) -> None:
+    def _put_record(self, recorded: Sequence[Used], end: float) -> None:
         from ..outbox import Offer
 
-        profile = self._run.profile
+        profile = self._session.profile
         assert profile is not None
-        used = worth_recording(
-            self.usage.all(), self._run.recorded, complete=self._run.complete
-        )
-        with self.new_file() as file:
+        used = worth_recording(self.usage.all(), recorded, complete=self.complete)
+        with self.outgoing.new_file() as file:
             file.write(encode_record(used))
         expires = int(time.time()) + LIFETIME_LIMIT
         key = Request.for_run(profile).key
@@ -298,13 +271,13 @@ class Giving:
         from ..errors import StorageFailure
         from ..spool import Spool, spool_of
 
-        local = self._run.local_store()
+        local = self._session.local_store()
         if local is None:
             return None
         try:
             return Spool(spool_of(local.folder), local.size)
         except StorageFailure as error:
-            self._run.say(logging.WARNING, f"no spool: {readable(error)}")
+            self._session.say(logging.WARNING, f"no spool: {readable(error)}")
             return None
 
     def publisher(self) -> Publisher:
@@ -313,9 +286,11 @@ class Giving:
             if self._publisher is None:
                 from ..publisher import Publisher
 
-                self._publisher = Publisher(self._run.config, budget=self._run.budget())
+                self._publisher = Publisher(
+                    self._session.config, budget=self._session.budget()
+                )
                 for warning in self._publisher.warnings:
-                    self._run.say(logging.WARNING, warning)
+                    self._session.say(logging.WARNING, warning)
             return self._publisher
 
     def start_anew(self) -> None:
@@ -330,8 +305,7 @@ class Giving:
         for publisher in (*self._retired, self._publisher):
             if publisher is not None:
                 publisher.close()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self.outgoing.close()
 
 
 def _milliseconds(seconds: float | None) -> int | None:

@@ -63,7 +63,7 @@ def install(run: Run, seams: Seams) -> None:
 def profile_read(run: Run, buildout: Any) -> Profile:
     """Take from a merged profile what the run will need; nothing is asked for yet."""
     options = buildout["buildout"]
-    run.complete = not os.path.exists(options["installed"]) and not any(
+    run.giving.complete = not os.path.exists(options["installed"]) and not any(
         map(is_older, _eggs(options["eggs-directory"]))
     )
     if not run.active or options.get("offline") == "true":

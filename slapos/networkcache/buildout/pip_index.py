@@ -128,7 +128,7 @@ class PipIndex:
             with contextlib.closing(self._open(request, fetch)) as answer:
                 return read_page(answer, fetch)
         except _ERRORS as error:
-            self._run.forgiven(f"{readable(url)} cannot be read", _raising(error))
+            self._run.forgive(f"{readable(url)} cannot be read", error)
             return None
 
     def _open(self, request: urllib.request.Request, fetch: Fetch) -> Any:
@@ -174,7 +174,7 @@ class PipIndex:
         try:
             answer = self._open(asked, fetch)
         except _ERRORS as error:
-            self._run.forgiven(f"{readable(url)} cannot be fetched", _raising(error))
+            self._run.forgive(f"{readable(url)} cannot be fetched", error)
             return Page(url, 503, "text/plain", b"")  # pip tries again
         if answer.code != 200:
             return Page(url, answer.code, "text/plain", b"")
@@ -265,10 +265,3 @@ def _make_opener(settings: PipSettings) -> urllib.request.OpenerDirector:
         context = ssl.create_default_context(cafile=settings.cert)
         handlers.append(urllib.request.HTTPSHandler(context=context))
     return urllib.request.build_opener(*handlers)
-
-
-def _raising(error: Exception) -> Any:
-    def fail() -> None:
-        raise error
-
-    return fail

@@ -5,37 +5,34 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import zc.buildout
 
-from ..config import Config, Source
+from ..config import Source
 from ..errors import (
     InvalidConfiguration,
     NetworkcacheError,
     NotBelieved,
     NotFound,
-    NotPublished,
     Reason,
 )
-from ..precedence import Place, merge
+from ..precedence import Place
 from ..printable import readable
 from .expected import Expected
 from .giving import Giving
-from .report import LOCAL, Report, name_of, reason_of, write_report
+from .report import LOCAL, name_of, reason_of, write_report
+from .session import Session
 
 if TYPE_CHECKING:
     from ..binding import Request
     from ..client import Client
-    from ..localstore import LocalStore
     from ..outcome import Outcome
     from ..record import Used
-    from ..transport import Budget
     from ..trust import TrustedEntry
     from .ahead import Ahead
 
@@ -56,90 +53,41 @@ class Hit:
     seconds: float
 
 
-class Run:
-    """What the hook needs to know of one run.
+class Run(Session):
+    """What the hook needs to know of one run; see `Session` for the rest.
 
-    `layers` are the options of the node's own places, `profile` names the root profile
-    as `Key.for_run` does. The client is made at the first fetch, not before. Raises
-    `InvalidConfiguration`; see `configure`.
+    The client is made at the first fetch, not before.
     """
 
     def __init__(
         self, layers: Mapping[Place, Mapping[str, str]], profile: str | None = None
     ):
-        self.report = Report()
-        self.config = Config()
-        self.profile = profile
         self.expected = Expected()
         self.unreachable: set[str] = set()
         """Hosts of index pages that did not answer: they are tried once a run."""
         self.restart: Sequence[str] | None = None
         """The options of ours that a buildout which starts itself anew is to get; None
         where the hook comes with an extension."""
-        self.complete = False
-        """Whether nothing was installed when the run began: then it uses all it needs."""
         self.restarted = False
         self.finished = False
         self.process = os.getpid()
         self.report_file: str | None = None
         """Where the report goes, as JSON."""
         self.giving = Giving(self)
-        self._layers = dict(layers)
         self._client: Client | None = None
         self._ahead: Ahead | None = None
-        self._making = threading.RLock()
-        self._local: LocalStore | None = None
         self._retired: list[Client] = []
-        self._budget: Budget | None = None
-        self._said: set[str] = set()
-        self._broken: InvalidConfiguration | None = None
-        self.configure({})
+        super().__init__(layers, profile)
 
-    def configure(self, layers: Mapping[Place, Mapping[str, str]]) -> None:
-        """Read the options anew, with what more `layers` say.
-
-        A configuration that does not parse turns the cache off and says why. Where it
-        blocks origins, nothing could be fetched: then it raises `InvalidConfiguration`.
-        """
-        self._layers.update(layers)
-        merged = merge(self._layers)
-        before = self.config
-        self._broken, self.report.off = None, ""
-        try:
-            self.config = Config.parse(merged.options)
-        except InvalidConfiguration as error:
-            # What is not understood here is rather not taken for "false".
-            if merged.options.get("block-origin", "").strip() not in ("", "false"):
-                raise
-            self.config = Config()
-            self._turn_off(error)
-        if self.config != before:
-            self._start_anew()
-        for note in (*merged.notes, *self.config.notes):
-            self.say(logging.INFO, note)
-        for option in self.config.unknown:
-            self.say(logging.WARNING, f"unknown option of [networkcache]: {option}")
-
-    def _start_anew(self) -> None:
+    def changed(self) -> None:
         """What was made of another configuration is not used any more; it is closed at
         the end, for its threads may still be at work."""
         if self._client is not None:
             self._retired.append(self._client)
         if self._ahead is not None:
             self._ahead.close()
-        self._client = self._ahead = self._local = None
+        self._client = self._ahead = None
         self.giving.start_anew()
-
-    def _turn_off(self, error: InvalidConfiguration) -> None:
-        self._broken = error
-        self.report.off = readable(error)
-        self.say(logging.WARNING, f"the network cache is off: {self.report.off}")
-
-    @property
-    def active(self) -> bool:
-        """Whether there is anything to do at all."""
-        config = self.config
-        return config.reads or config.publishes or config.block_origin
 
     def finish(self) -> None:
         """Let go of everything, and write the report. Raises nothing."""
@@ -159,37 +107,6 @@ class Run:
                 client.close()
         self.giving.close()
         self._client = self._ahead = None
-
-    def forgiven(self, what: str, action: Callable[[], object]) -> Exception | None:
-        """Do what the cache is there for; what goes wrong costs a line in the log, and
-        is returned.
-
-        The one place where a failure of the cache is forgiven.
-        """
-        try:
-            action()
-        except NotFound as error:
-            logger.debug("%s: %s", what, readable(error))
-            return error
-        except NetworkcacheError as error:
-            why = readable(error)
-            # What is not published is worth a line each; a source that is left alone is
-            # left alone for hundreds of URLs.
-            key = what if isinstance(error, NotPublished) else why
-            self.say(logging.INFO, f"{what}: {why}", key)
-            return error
-        except Exception as error:
-            why = f"{type(error).__name__}: {readable(error)}"
-            self.say(logging.WARNING, f"{what}: {why}", why)
-            logger.debug("", exc_info=True)
-            return error
-        return None
-
-    def say(self, level: int, text: str, key: str | None = None) -> None:
-        """Log it, the first time that `key`, by default the text, has to be said."""
-        key = text if key is None else key
-        logger.log(logging.DEBUG if key in self._said else level, "%s", text)
-        self._said.add(key)
 
     # -- take
 
@@ -335,28 +252,3 @@ class Run:
                 for warning in warnings:
                     self.say(logging.WARNING, warning)
             return self._client
-
-    def local_store(self) -> LocalStore | None:
-        """The node's own store; None where it cannot be used."""
-        with self._making:
-            if self._local is None:
-                from ..errors import StorageFailure
-                from ..localstore import LocalStore, folder_of
-
-                try:
-                    self._local = LocalStore(
-                        folder_of(self.config), self.config.local_store_size
-                    )
-                except StorageFailure as error:
-                    self.say(logging.WARNING, f"no local store: {readable(error)}")
-            return self._local
-
-    def budget(self) -> Budget:
-        """One for the run: what was lost, and who lied, is not forgotten when a profile
-        adds to the configuration."""
-        if self._budget is None:
-            from ..transport import Budget
-
-            self._budget = Budget(self.config.time_budget)
-        self._budget.seconds = self.config.time_budget
-        return self._budget
