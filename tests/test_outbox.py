@@ -294,6 +294,7 @@ def test_a_spool_that_is_full(near, desk):
     outbox.put(desk.offer("a"))
     drain(outbox)
     assert [sent.kept for sent in desk.told] == [False]
+    assert isinstance(desk.told[0].failure, SourceFailure)  # which tells more
     assert desk.left_over == []
 
 
@@ -339,6 +340,23 @@ def test_what_is_not_sent_in_time_is_kept(near, desk):
     assert sorted(key for key, _ in desk.unsent) == keys
     assert outbox.left == 0
     assert desk.left_over == []
+
+
+def at_work() -> int:
+    return sum(thread.name == "publish" for thread in threading.enumerate())
+
+
+def test_what_is_sent_after_all(near, desk):
+    """It was on its way when the run ended: it is kept, too, and told once."""
+    near.plan(faults.drip(300), PUT)
+    outbox = desk.outbox()
+    outbox.put(desk.offer("a"))
+    until(lambda: any(str(request).startswith(PUT) for request in near.requests))
+    outbox.close()
+    assert desk.failures == [Reason.TOO_SLOW]
+    until(lambda: not at_work())
+    assert desk.failures == [Reason.TOO_SLOW]
+    assert len(desk.unsent) == len(there(near, "a")) == 1
 
 
 def test_each_is_told_once(near, desk):
@@ -485,6 +503,17 @@ def test_the_end_of_the_run_stops_it(near, desk):
     outbox.close()
     (waiting,) = {key for key, _ in desk.unsent} ^ set(kept)
     assert waiting in kept  # that one is still under way
+
+
+def test_after_the_end_of_the_run_no_other_is_sent(near, desk):
+    keep(desk, near, "a", "b")
+    near.plan(faults.drip(300), PUT)
+    outbox = desk.outbox()
+    outbox.send_spooled()
+    until(lambda: any(str(request).startswith(PUT) for request in near.requests))
+    outbox.close()
+    until(lambda: not at_work())
+    assert len(desk.unsent) == 1
 
 
 # Killed
