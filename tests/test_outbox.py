@@ -373,7 +373,8 @@ def test_each_is_told_once(near, desk):
     assert begun.wait(TIMEOUT)
     closing = threading.Thread(target=outbox.close)
     closing.start()
-    time.sleep(0.05)
+    closing.join(0.05)
+    assert closing.is_alive()  # the outcome counts for the end of the run
     go_on.set()
     closing.join(TIMEOUT)
     assert not closing.is_alive()

@@ -52,6 +52,7 @@ def test_nothing_configured():
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
         "PIP_DEFAULT_TIMEOUT": "600",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
 
 

@@ -17,6 +17,7 @@ from wire import TIMEOUT
 
 from slapos.networkcache.client import Client
 from slapos.networkcache.digest import Digest
+from slapos.networkcache.errors import SourceFailure, StorageFailure, WrongContent
 from slapos.networkcache.localstore import LocalStore
 from slapos.networkcache.prefetch import Prefetch
 from slapos.networkcache.testing import NetworkCache, faults
@@ -91,9 +92,7 @@ def test_they_come_into_the_local_store(near, client, prefetch, digests):
     want(prefetch, client, digests[:3])
     for digest in digests[:3]:
         until(lambda digest=digest: client.local.has(digest))
-        fetched = prefetch.claim(digest)
-        assert fetched.source == near.source
-        assert fetched.seconds > 0
+        assert prefetch.claim(digest) == near.source
         assert prefetch.claim(digest) is None  # told once
     until(lambda: not at_work())
     assert sorted(files(client)) == sorted(hexes(digests[:3]))
@@ -128,7 +127,7 @@ def test_what_is_there_already_is_not_fetched(near, client, prefetch, digests):
 def test_the_source_that_is_asked_first(near, far, client, prefetch, digests):
     want(prefetch, client, digests[:1], first=1)
     until(lambda: client.local.has(digests[0]))
-    assert prefetch.claim(digests[0]).source == far.source
+    assert prefetch.claim(digests[0]) == far.source
     assert asked(near) == []
 
 
@@ -140,7 +139,7 @@ def test_one_that_is_on_its_way_is_waited_for(near, client, prefetch, digests):
     want(prefetch, client, digests[:1])
     until(lambda: near.requests)
     assert not client.local.has(digests[0])
-    assert prefetch.claim(digests[0]).source == near.source
+    assert prefetch.claim(digests[0]) == near.source
     assert client.local.has(digests[0])
 
 
@@ -160,6 +159,8 @@ def test_one_that_nobody_wanted(client, prefetch, digests):
 
 # Failures
 
+FAILURES = {SourceFailure, WrongContent}
+
 
 @pytest.mark.parametrize("fault", [faults.drop, faults.wrong, faults.cut(1)])
 def test_what_goes_wrong_is_told_to_who_asks(
@@ -169,9 +170,8 @@ def test_what_goes_wrong_is_told_to_who_asks(
     for cache in (near, far):
         cache.plan(fault, CONTENTS)
     want(prefetch, client, digests)
-    for digest in digests:
-        assert prefetch.claim(digest) is None
     until(lambda: not at_work())
+    assert {type(prefetch.claim(digest)) for digest in digests} <= FAILURES
     assert files(client) == []
     assert caplog.records == []
 
@@ -183,7 +183,7 @@ def test_a_store_that_cannot_be_written(client, prefetch, digests, caplog):
     place.write_text("in the way")
     want(prefetch, client, digests[:2])
     until(lambda: client.local.has(digests[1]) and not at_work())
-    assert prefetch.claim(digests[0]) is None
+    assert isinstance(prefetch.claim(digests[0]), StorageFailure)
     assert caplog.records == []
 
 

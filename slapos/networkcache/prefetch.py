@@ -12,11 +12,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from .client import Client
 from .config import Source
 from .digest import Digest
+from .errors import NetworkcacheError
 from .transport import CONNECTIONS
 from .trust import TrustedEntry
 
@@ -24,14 +24,6 @@ logger = logging.getLogger("slapos.networkcache")
 
 _PATIENCE = 2.0
 """Seconds that transfers get to notice that they are not wanted any more."""
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """Where a content came from ahead of time, and how many seconds that took."""
-
-    source: Source
-    seconds: float
 
 
 class _Stopped(Exception):
@@ -47,7 +39,7 @@ class Prefetch:
         self._lock = threading.Condition()
         self._wanted: deque[tuple[TrustedEntry, int]] = deque()
         self._running: set[Digest] = set()
-        self._fetched: dict[Digest, Fetched] = {}
+        self._came: dict[Digest, Source | NetworkcacheError] = {}
         self._threads: list[threading.Thread] = []
         self._stopping = False
 
@@ -55,7 +47,7 @@ class Prefetch:
         """Bring these too; each with the place of the source that is asked first."""
         with self._lock:
             known = {trusted.digest for trusted, _ in self._wanted} | self._running
-            known.update(self._fetched)
+            known.update(self._came)
             for trusted, first in entries:
                 if trusted.digest not in known:
                     known.add(trusted.digest)
@@ -65,13 +57,13 @@ class Prefetch:
                 self._threads.append(thread)
                 thread.start()
 
-    def claim(self, digest: Digest) -> Fetched | None:
-        """Where the content came from, if it came, told once; waits for one that is on its
-        way, and leaves one that has not begun to who asks."""
+    def claim(self, digest: Digest) -> Source | NetworkcacheError | None:
+        """Where the content came from, or why it did not come, told once; waits for one
+        that is on its way, and leaves one that has not begun to who asks."""
         with self._lock:
             self._wanted = deque(w for w in self._wanted if w[0].digest != digest)
             self._lock.wait_for(lambda: digest not in self._running)
-            return self._fetched.pop(digest, None)
+            return self._came.pop(digest, None)
 
     def close(self) -> None:
         """Stop, and wait for what is under way to notice."""
@@ -86,18 +78,17 @@ class Prefetch:
     def _work(self) -> None:
         while (wanted := self._next()) is not None:
             trusted, first = wanted
-            fetched = None
+            came: Source | NetworkcacheError | None = None
             try:
-                begin = time.monotonic()
-                source = self._client.fetch_ahead(trusted, self._go_on, first)
-                if source is not None:
-                    fetched = Fetched(source, time.monotonic() - begin)
+                came = self._client.fetch_ahead(trusted, self._go_on, first)
+            except NetworkcacheError as error:
+                came = error
             except Exception as error:  # whatever it is, who asks for it will be told
                 logger.debug("%s… does not come ahead: %s", trusted.digest.hex[:16], error)
             finally:
                 with self._lock:
-                    if fetched is not None:
-                        self._fetched[trusted.digest] = fetched
+                    if came is not None:
+                        self._came[trusted.digest] = came
                     self._running.discard(trusted.digest)
                     self._lock.notify_all()
 

@@ -18,6 +18,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..binding import Request
+from ..config import Source
+from ..errors import NetworkcacheError
 from ..key import Key, Kind
 from ..printable import readable
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from ..client import Client
     from ..digest import Digest
     from ..outcome import Outcome
-    from ..prefetch import Fetched, Prefetch
+    from ..prefetch import Prefetch
     from ..record import Used
     from ..trust import TrustedEntry
 
@@ -78,8 +80,8 @@ class Ahead:
             self._asked.update(new)
             self._client.foresee(new, only_in_batches=only_in_batches)
 
-    def claim(self, digest: Digest) -> Fetched | None:
-        """Where a content came from ahead of time, if it did; see `Prefetch.claim`."""
+    def claim(self, digest: Digest) -> Source | NetworkcacheError | None:
+        """Where a content came from ahead of time, or why not; see `Prefetch.claim`."""
         return None if self._prefetch is None else self._prefetch.claim(digest)
 
     def origin_seconds(self, key: Key, digest: Digest) -> float | None:
@@ -112,7 +114,6 @@ class Ahead:
 
     def _read(self, outcome: Outcome) -> list[Used]:
         """What the record names; nothing where it cannot be had."""
-        from ..errors import NetworkcacheError
         from ..record import RECORD_LIMIT, decode_record
 
         trusted = outcome.trusted

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..binding import Request
+from ..configfile import SECTION
 from ..errors import InvalidKey
 from ..key import Key, Kind
 from ..urls import (
@@ -102,8 +103,9 @@ def read_profile(sections: Sections) -> Profile:
     bundles: dict[Key, None] = {}
     fetched: dict[str, tuple[Way, ...]] = {}
     parts = set(text.value("buildout", "parts").split())
+    not_parts = {"buildout", text.value("buildout", "networkcache-section") or SECTION}
     for name in sections:
-        if name == "buildout":
+        if name in not_parts:
             continue
         found = [text.value(name, option) for option in text.options(name)]
         urls |= dict.fromkeys(filter(_is_url, found))

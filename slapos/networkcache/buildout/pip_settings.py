@@ -94,6 +94,7 @@ class PipSettings:
         variables.update(dict.fromkeys(("NO_PROXY", "no_proxy"), _with_loopback()))
         # A content from afar is verified as a whole before pip gets the first byte.
         variables["PIP_DEFAULT_TIMEOUT"] = _TIMEOUT
+        variables["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"  # it would ask for the page of pip
         if index:
             variables["PIP_INDEX_URL"] = index[0]
         else:

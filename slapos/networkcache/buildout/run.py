@@ -20,6 +20,7 @@ from ..errors import (
     NotBelieved,
     NotFound,
     Reason,
+    SourceFailure,
 )
 from ..precedence import Place
 from ..printable import readable
@@ -163,12 +164,15 @@ class Run(Session):
 
     def _fetch(self, client: Client, outcome: Outcome, path: str, begin: float) -> Hit:
         trusted = outcome.trusted
-        came = None
+        came: Source | NetworkcacheError | None = None
         if self._ahead is not None and trusted is not None:
             came = self._ahead.claim(trusted.digest)
-        source = client.fetch(outcome, path, failed=self._source_failed)
-        if source is None and came:
-            source = came.source
+        try:
+            source = client.fetch(outcome, path, failed=partial(self._failed, came))
+        except SourceFailure as error:
+            raise _telling(came, error) from None
+        if source is None and isinstance(came, Source):
+            source = came
         assert trusted is not None
         where = LOCAL if source is None else str(source)
         seconds = time.monotonic() - begin
@@ -226,8 +230,14 @@ class Run(Session):
             return failure
         return taken[0]
 
-    def _source_failed(self, source: Source, error: NetworkcacheError) -> None:
+    def _failed(
+        self,
+        came: Source | NetworkcacheError | None,
+        source: Source,
+        error: NetworkcacheError,
+    ) -> None:
         """A content did not come from one source; another one may have it."""
+        error = _telling(came, error)
         if not isinstance(error, NotFound):
             self.report.failed[reason_of(error)] += 1
             self.say(logging.INFO, f"{source}: {readable(error)}")
@@ -252,3 +262,12 @@ class Run(Session):
                 for warning in warnings:
                     self.say(logging.WARNING, warning)
             return self._client
+
+
+def _telling(
+    came: Source | NetworkcacheError | None, error: NetworkcacheError
+) -> NetworkcacheError:
+    """Of why a content did not come ahead of time, and why it does not come now, what says
+    more: that a source is left alone says only that it had failed."""
+    left_alone = error.reason is Reason.LEFT_ALONE
+    return came if left_alone and isinstance(came, NetworkcacheError) else error
