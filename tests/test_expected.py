@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 
 from slapos.networkcache.binding import Request
-from slapos.networkcache.buildout.expected import (
-    Expected,
-    Profile,
-    Way,
-    read_profile,
-    to_install,
-)
+from slapos.networkcache.buildout.expected import Profile, Way, read_profile, to_install
 from slapos.networkcache.key import Key
 from slapos.networkcache.urls import Checksum
 
@@ -231,15 +225,22 @@ def test_keys():
     )
     assert list(profile.keys) == [Key.for_file(URL)]
     index = "https://index.test/simple"
-    expected = Expected(pins={"Some_Name": "1.0"}, index=index)
-    assert expected.guesses == [
+    profile = Profile(pins={"Some_Name": "1.0"})
+    assert list(profile.guesses(index)) == [
         Key.for_page(f"{index}/some-name/"),
         Key.for_distribution("Some-Name", "1.0"),
         Key.for_distribution("some-name", "1.0"),
     ]
 
 
-@pytest.mark.parametrize("index", [None, "/local", "https://user:password@index.test/"])
+@pytest.mark.parametrize("index", ["", "/local", "https://user:password@index.test/"])
 def test_pages_that_are_not_looked_up(index):
-    expected = Expected(pins={"name": "1.0"}, index=index)
-    assert expected.guesses == [Key.for_distribution("name", "1.0")]
+    profile = Profile(pins={"name": "1.0"})
+    assert list(profile.guesses(index)) == [Key.for_distribution("name", "1.0")]
+
+
+def test_references_that_lead_to_each_other():
+    """Nothing is read for ever; buildout will say what is wrong."""
+    text = {f"x{n}": "${:x0} ${:x1} ${:x2} ${:x3} ${:x4} ${:x5}" for n in range(6)}
+    profile = read_profile({"buildout": {"parts": "a"}, "a": {"url": URL, **text}})
+    assert profile.urls == (URL,)

@@ -63,6 +63,7 @@ class Ahead:
     def look(self, expected: Iterable[Key], guessed: Iterable[Key]) -> None:
         """Ask for the record, the first time, and then for what is `expected` and was not
         asked for yet; for what is only `guessed` where there is no record."""
+        expected = list(expected)
         with self._lock:  # whoever comes meanwhile gains by waiting
             if not self._looked:
                 self._looked = True
@@ -164,19 +165,3 @@ class Ahead:
                 if self._left < 0:
                     return
                 yield trusted, outcome.nearest_with(trusted.digest)
-
-
-def root_profile(config_file: str) -> str | None:
-    """The name of a root profile in `Key.for_run`: its URL, or the SHA-256 of a local
-    file; None where it carries a secret or is not there."""
-    from hashlib import sha256
-
-    from ..urls import has_secret, is_remote, without_fragment
-
-    if is_remote(config_file):
-        return None if has_secret(config_file) else without_fragment(config_file)
-    try:
-        with open(config_file, "rb") as file:
-            return sha256(file.read()).hexdigest()
-    except OSError:
-        return None

@@ -9,12 +9,14 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..binding import Request
 from ..printable import readable
 from .run import Run
 from .watching import Answer, Fetch, watched
+
+if TYPE_CHECKING:
+    from ..binding import Request
 
 _thread = threading.local()
 

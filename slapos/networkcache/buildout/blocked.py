@@ -13,7 +13,7 @@ from zc.buildout.download import Download
 from ..binding import Request
 from ..errors import InvalidConfiguration, NotFound, Reason
 from ..printable import readable
-from .expected import Profile, to_install
+from .expected import to_install
 from .places import CommandLine
 from .report import reason_of
 from .run import Run
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from ..digest import Digest
 
 
-def check_blocked(run: Run, buildout: Any, profile: Profile) -> None:
+def check(run: Run, buildout: Any) -> None:
     """Raise `zc.buildout.UserError`, which names all that parts to be installed are
     certain to fetch, and no cache has."""
-    if not run.config.block_origin:
-        return
+    profile = run.expected
     options = buildout["buildout"]
     there = {*_installed_parts(options), *_shared_parts(options, profile.fetched)}
     named = CommandLine.parse(sys.argv[1:]).parts

@@ -13,7 +13,6 @@ from typing import Any
 
 import zc.buildout.download
 
-from ..binding import Request
 from ..printable import readable
 from ..urls import Checksum, is_remote
 from .answers import bypassing_cache, temporary_file
@@ -81,6 +80,8 @@ def _fetch(
 ) -> tuple[str, bool]:
     if not run.active or self.offline or not is_remote(url):
         return _original_download(self, url, md5sum, path)  # type: ignore[no-any-return]
+    from ..binding import Request
+
     checksums = [Checksum("md5", md5sum)] if md5sum is not None else []
     request = Request.for_file(url, *checksums)
     destination = path or temporary_file()

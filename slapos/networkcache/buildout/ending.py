@@ -16,6 +16,8 @@ logger = logging.getLogger("slapos.networkcache")
 def publish(run: Run) -> None:
     """Publish what is left. At the end of a buildout that succeeded, and not only when the
     interpreter ends, for then it starts no threads any more."""
+    if not run.config.publishes:
+        return
     with _bar(run.giving.left) as tick:
         run.forgiven(
             "publishing does not end well",

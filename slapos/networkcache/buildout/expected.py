@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -68,32 +69,16 @@ class Profile:
                 yield Key.for_file(url)
         yield from self.bundles
 
-
-@dataclass
-class Expected:
-    """What a run is known to need: the `keys` of what it will fetch, and `pins` and
-    `index`, the URL of a package index, which only say what it may."""
-
-    keys: list[Key] = field(default_factory=list)
-    pins: Mapping[str, str] = field(default_factory=dict)
-    index: str | None = None
-
-    @property
-    def guesses(self) -> list[Key]:
-        """Those of the pinned distributions, and of their index pages."""
-        return list(_guesses(self.pins, self.index))
-
-
-def _guesses(pins: Mapping[str, str], index: str | None) -> Iterator[Key]:
-    for project, version in pins.items():
-        name = normalised_name(project)
-        if index is not None and is_remote(index) and not has_secret(index):
-            yield Key.for_page(f"{index.rstrip('/')}/{name}/")
-        for spelling in dict.fromkeys((safe_name(project), name)):
-            try:
-                yield Key.for_distribution(spelling, version)
-            except InvalidKey:
-                continue
+    def guesses(self, index: str) -> Iterator[Key]:
+        """Those of the pinned distributions, and of their pages in the package index at
+        that URL: what a run may need."""
+        for project, version in self.pins.items():
+            name = normalised_name(project)
+            if is_remote(index) and not has_secret(index):
+                yield Key.for_page(f"{index.rstrip('/')}/{name}/")
+            for spelling in dict.fromkeys((safe_name(project), name)):
+                with suppress(InvalidKey):
+                    yield Key.for_distribution(spelling, version)
 
 
 def read_profile(sections: Sections) -> Profile:

@@ -14,9 +14,7 @@ import zc.buildout
 
 from ..errors import InvalidConfiguration
 from . import ending, hook, places
-from .ahead import root_profile
-from .blocked import check_blocked
-from .lifecycle import profile_read
+from .lifecycle import check_blocked, profile_read
 from .run import Run
 
 
@@ -40,10 +38,11 @@ def _begin(buildout: Any, layers: places.Layers) -> None:
     """The hook comes late: what was fetched before it can only be published."""
     command_line = places.CommandLine.parse(sys.argv[1:])
     config_file = places.config_file_of(buildout, command_line)
-    run = Run(layers, root_profile(config_file))
+    run = Run(layers, places.root_profile(config_file))
     start(run)
-    check_blocked(run, buildout, profile_read(run, buildout))
-    if run.giving.wanted:
+    profile_read(run, buildout)
+    check_blocked(run, buildout)
+    if run.config.publishes:
         from .earlier import Earlier
 
         run.giving.earlier = Earlier(run, buildout, config_file, command_line)

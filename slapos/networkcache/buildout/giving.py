@@ -49,10 +49,6 @@ class Giving:
         self.earlier: Earlier | None = None
         """What came before the hook was there, where that is to be published too."""
         self._finished = False
-        self.complete = False
-        """Whether nothing was installed when the run began: then it uses all it needs."""
-        self.succeeded = False
-        """Whether buildout came to its end: only then its use is recorded."""
 
     @property
     def left(self) -> int:
@@ -217,7 +213,7 @@ class Giving:
         try:
             if self.earlier is not None:
                 self.earlier.wait(PATIENCE / 2)
-            if self.succeeded and self._outbox is None:
+            if self._session.succeeded and self._outbox is None:
                 self._session.forgiven("what was kept is not sent", self._send_kept)
             if self._outbox is not None:
                 self._outbox.drain(end, tick)
@@ -225,7 +221,12 @@ class Giving:
             end = time.monotonic()  # whoever looks on has waited long enough
         if self._outbox is not None:
             self._outbox.close()
-        if self.succeeded and self.wanted and self._session.profile and self.usage.all():
+        if (
+            self._session.succeeded
+            and self.wanted
+            and self._session.profile
+            and self.usage.all()
+        ):
             self._forgiven(
                 "the record of this run is not published",
                 lambda: self._put_record(recorded, end),
@@ -247,7 +248,7 @@ class Giving:
 
         profile = self._session.profile
         assert profile is not None
-        used = worth_recording(self.usage.all(), recorded, complete=self.complete)
+        used = worth_recording(self.usage.all(), recorded, complete=self._session.complete)
         with self.outgoing.new_file() as file:
             file.write(encode_record(used))
         expires = int(time.time()) + LIFETIME_LIMIT

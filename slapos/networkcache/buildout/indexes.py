@@ -20,7 +20,6 @@ from typing import Any
 
 import zc.buildout.easy_install
 
-from ..binding import Request
 from ..urls import is_remote, normalised_name
 from . import answers
 from .answers import bypassing_cache
@@ -178,6 +177,8 @@ def _links(page: Page, requirement: Any) -> bool:
 
 
 def _open_file(run: Run, index: Any, url: str) -> Any:
+    from ..binding import Request
+
     request = Request.for_distribution(url) or Request.for_file(url)
     taken = answers.take(run, request, url, password=has_password(url))
     if taken is not None:

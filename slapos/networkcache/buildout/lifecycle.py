@@ -19,9 +19,7 @@ import zc.buildout.buildout
 
 from ..errors import InvalidConfiguration
 from . import SCRIPT, ending, places
-from .blocked import check_blocked
 from .earlier import is_older
-from .expected import Profile, read_profile
 from .run import Run
 from .seams import Seams
 
@@ -37,13 +35,13 @@ def install(run: Run, seams: Seams) -> None:
     def load_extensions(self: Any) -> None:
         if run.restart is not None:
             _read_section(run, self)
-        profile = profile_read(run, self)
+        profile_read(run, self)
         _load_extensions(self)
-        check_blocked(run, self, profile)  # they may have told us whom to believe
+        check_blocked(run, self)  # they may have told us whom to believe
 
     def unload_extensions(self: Any) -> None:
         _unload_extensions(self)
-        run.giving.succeeded = True
+        run.succeeded = True
         ending.publish(run)
 
     def maybe_upgrade(self: Any) -> None:
@@ -60,20 +58,24 @@ def install(run: Run, seams: Seams) -> None:
 # -- the profile
 
 
-def profile_read(run: Run, buildout: Any) -> Profile:
+def profile_read(run: Run, buildout: Any) -> None:
     """Take from a merged profile what the run will need; nothing is asked for yet."""
     options = buildout["buildout"]
-    run.giving.complete = not os.path.exists(options["installed"]) and not any(
+    run.complete = not os.path.exists(options["installed"]) and not any(
         map(is_older, _eggs(options["eggs-directory"]))
     )
-    if not run.active or options.get("offline") == "true":
-        return Profile()
-    profile = read_profile(buildout._raw)
-    expected = dict.fromkeys([*run.expected.keys, *profile.keys])
-    run.expected.keys = list(expected)
-    run.expected.pins = profile.pins
-    run.expected.index = options.get("index") or zc.buildout.easy_install.default_index_url
-    return profile
+    if options.get("offline") != "true":
+        index = options.get("index") or zc.buildout.easy_install.default_index_url
+        run.expect(buildout._raw, index)
+
+
+def check_blocked(run: Run, buildout: Any) -> None:
+    """Where origins are blocked, say what is missing before anything is built; raises
+    `zc.buildout.UserError`."""
+    if run.config.block_origin:
+        from .blocked import check
+
+        check(run, buildout)
 
 
 def _read_section(run: Run, buildout: Any) -> None:

@@ -12,7 +12,6 @@ import urllib.request
 from ipaddress import ip_address
 from typing import Any
 
-from ..binding import Request
 from ..urls import is_remote, split
 from . import answers
 from .answers import bypasses_cache, bypassing_cache
@@ -47,6 +46,8 @@ class _Opener(urllib.request.OpenerDirector):
         url = fullurl if isinstance(fullurl, str) else fullurl.full_url
         if not self._run.active or not _is_plain(fullurl, url, data):
             return self._inner.open(fullurl, data, timeout)
+        from ..binding import Request
+
         request = Request.for_file(url)
         taken = answers.take(self._run, request, url)
         if taken is not None:

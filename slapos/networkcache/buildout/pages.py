@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ..binding import Request
-from ..members import members_of_page
 from ..urls import without_fragment, without_secret
 from .run import Hit, Run
 from .watching import Fetch
+
+if TYPE_CHECKING:
+    from ..binding import Request
 
 STATUSES = (200, 404)
 """Those that are published: what an index says for good."""
@@ -66,6 +67,8 @@ class Pages:
         nobody has it. Raises `zc.buildout.UserError` where no cache has it and no origin
         may be asked.
         """
+        from ..binding import Request
+
         request = Request.for_page(url, project)
         blocked = self._run.config.block_origin
         alone = blocked or _host(url) in self._run.unreachable
@@ -92,6 +95,8 @@ class Pages:
         return self._used(cached) if isinstance(cached, _Cached) else page
 
     def _ask_origin(self, request: Request, fetch: Fetch, ask: AskOrigin) -> Page | None:
+        from ..members import members_of_page
+
         page = ask(fetch)
         if page is not None and page.lasting:
             members = members_of_page(

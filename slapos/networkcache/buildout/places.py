@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import zc.buildout
@@ -19,7 +20,7 @@ import zc.buildout.configparser
 
 from ..configfile import SECTION, read_section
 from ..precedence import Place
-from ..urls import is_remote
+from ..urls import has_secret, is_remote, without_fragment
 
 Sections = dict[str, dict[str, str]]
 Layers = dict[Place, dict[str, str]]
@@ -64,6 +65,18 @@ def config_file_of(buildout: Any, command_line: CommandLine) -> str:
             if os.path.isabs(source) and source.endswith(end):
                 return source
     return os.path.abspath(name)
+
+
+def root_profile(config_file: str) -> str | None:
+    """The name of a root profile in `Key.for_run`: its URL, or the SHA-256 of a local
+    file; None where it carries a secret or is not there."""
+    if is_remote(config_file):
+        return None if has_secret(config_file) else without_fragment(config_file)
+    try:
+        with open(config_file, "rb") as file:
+            return sha256(file.read()).hexdigest()
+    except OSError:
+        return None
 
 
 def _values(buildout: Any, name: str, annotated: Mapping[str, Any]) -> dict[str, str]:

@@ -8,12 +8,14 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..binding import Request
 from ..errors import NetworkcacheError, Reason
 from ..printable import readable
 from ..quantities import readable_size
+
+if TYPE_CHECKING:
+    from ..binding import Request
 
 LOCAL = "the local store"
 """The name under which the node's own store stands among the sources."""

@@ -24,8 +24,6 @@ from ..errors import (
 )
 from ..precedence import Place
 from ..printable import readable
-from .expected import Expected
-from .giving import Giving
 from .report import LOCAL, name_of, reason_of, write_report
 from .session import Session
 
@@ -36,6 +34,8 @@ if TYPE_CHECKING:
     from ..record import Used
     from ..trust import TrustedEntry
     from .ahead import Ahead
+    from .expected import Profile
+    from .giving import Giving
 
 _BLOCK = Reason.BLOCK_ORIGIN.value
 _PATIENCE = 30.0
@@ -63,7 +63,9 @@ class Run(Session):
     def __init__(
         self, layers: Mapping[Place, Mapping[str, str]], profile: str | None = None
     ):
-        self.expected = Expected()
+        self._text: Mapping[str, Mapping[str, str]] = {}
+        self._index = ""
+        self._expected: Profile | None = None
         self.unreachable: set[str] = set()
         """Hosts of index pages that did not answer: they are tried once a run."""
         self.restart: Sequence[str] | None = None
@@ -74,7 +76,7 @@ class Run(Session):
         self.process = os.getpid()
         self.report_file: str | None = None
         """Where the report goes, as JSON."""
-        self.giving = Giving(self)
+        self._giving: Giving | None = None
         self._client: Client | None = None
         self._ahead: Ahead | None = None
         self._retired: list[Client] = []
@@ -88,7 +90,8 @@ class Run(Session):
         if self._ahead is not None:
             self._ahead.close()
         self._client = self._ahead = None
-        self.giving.start_anew()
+        if self._giving is not None:
+            self._giving.start_anew()
 
     def finish(self) -> None:
         """Let go of everything, and write the report. Raises nothing."""
@@ -106,7 +109,8 @@ class Run(Session):
         for client in (*self._retired, self._client):
             if client is not None:
                 client.close()
-        self.giving.close()
+        if self._giving is not None:
+            self._giving.close()
         self._client = self._ahead = None
 
     # -- take
@@ -151,7 +155,7 @@ class Run(Session):
     def _look_up(self, request: Request, path: str) -> Hit:
         client = self.client()
         self.look_ahead()
-        if self.giving.wait_for(request.key, _PATIENCE):
+        if self.config.publishes and self.giving.wait_for(request.key, _PATIENCE):
             client.forget(request.key)
         begin = time.monotonic()
         outcome = client.look_up(request)
@@ -208,7 +212,31 @@ class Run(Session):
 
                 self._ahead = Ahead(self.client(), self.profile)
             ahead = self._ahead
-        ahead.look(self.expected.keys, self.expected.guesses)
+        ahead.look(self.expected.keys, self.expected.guesses(self._index))
+
+    @property
+    def giving(self) -> Giving:
+        """What is published."""
+        with self._making:
+            if self._giving is None:
+                from .giving import Giving
+
+                self._giving = Giving(self)
+            return self._giving
+
+    def expect(self, text: Mapping[str, Mapping[str, str]], index: str) -> None:
+        """Take a merged profile, and the URL of the package index; it is looked through
+        when something is fetched."""
+        self._text, self._index, self._expected = text, index, None
+
+    @property
+    def expected(self) -> Profile:
+        """What the profile names."""
+        if self._expected is None:
+            from .expected import read_profile
+
+            self._expected = read_profile(self._text)
+        return self._expected
 
     def take_bytes(self, request: Request) -> tuple[Hit, bytes] | Exception:
         """The same as `take` for what is small, as bytes; it is for who calls to `count`

@@ -31,6 +31,10 @@ class Session:
         self.report = Report()
         self.config = Config()
         self.profile = profile
+        self.complete = False
+        """Whether nothing was installed when the run began: then it uses all it needs."""
+        self.succeeded = False
+        """Whether buildout came to its end: only then its use is recorded."""
         self._layers = dict(layers)
         self._making = threading.RLock()
         self._local: LocalStore | None = None

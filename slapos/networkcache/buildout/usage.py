@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
-from ..key import Key
-from ..record import Used
+if TYPE_CHECKING:
+    from ..key import Key
+    from ..record import Used
 
 
 def worth_recording(

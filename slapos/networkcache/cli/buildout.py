@@ -39,14 +39,14 @@ def run(arguments: argparse.Namespace) -> int:
     _enter_script()
     from zc.buildout.buildout import main
 
-    from ..buildout import ahead, ending, extension, places
+    from ..buildout import ending, extension, places
     from ..buildout.run import Run
 
     words: Sequence[str] = arguments.rest
     command_line = places.CommandLine.parse(words)
     _log_to_standard_error(command_line.verbosity)
     layers = places.of_node(words, arguments.networkcache_config)
-    run = Run(layers, ahead.root_profile(command_line.config_file))
+    run = Run(layers, places.root_profile(command_line.config_file))
     run.report_file = _absolute(arguments.networkcache_report)
     run.restart = _own_options(arguments)
     extension.start(run)
