@@ -36,6 +36,9 @@ class Mutation(NamedTuple):
 LOW_S = "s <= _CURVE_ORDERS[curve.name] // 2 and "
 STEP = "                elements.append(_decode(element))\n            except (ValueError, RecursionError)"
 WIRE = "test_protocol test_properties"
+LOCAL, SPOOL, INDEX = "test_client_local", "test_spool", "test_pip_index"
+FOLDERS = "test_localstore test_spool"
+RECORDS = "test_record hook/test_hook_record"
 URLS = "test_urls test_properties"
 
 M = Mutation
@@ -113,6 +116,25 @@ MUTATIONS = [
     M("escapes of a host", "urls.py", '_tidy_escapes(parts.hostname or "").lower()', '(parts.hostname or "").lower()', URLS),
     M("lone per cent sign", "urls.py", 'return "%25"', 'return "%"', URLS),
     M("bare host as a prefix", "urls.py", 'return normalised.removesuffix("/")', "return normalised", URLS),
+    # -- what is kept on the node
+    M("wrong bytes of the local store", "download.py", "            partial.take(Incoming(0, content.size, content.pieces()))", "            shutil.copyfileobj(open(content.path, 'rb'), partial._file)", LOCAL),
+    M("a folder of another user", "private_folder.py", "if status.st_uid != os.geteuid():", "if False:", FOLDERS),
+    M("a folder that is a link", "private_folder.py", "    if stat.S_ISLNK(status.st_mode):", "    if False:", FOLDERS),
+    M("a folder for others", "private_folder.py", "_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH", "_OTHERS_WRITE = 0", FOLDERS),
+    # -- the record of a run
+    M("keys of a record", "record.py", 'value["used"][:KEYS_LIMIT]', 'value["used"]', RECORDS),
+    M("half of the local store", "buildout/ahead.py", "if self._left < 0:", "if False:", RECORDS),
+    M("size of a record", "buildout/ahead.py", "trusted.size > RECORD_LIMIT", "False", RECORDS),
+    # -- what is published
+    M("checksum before signing", "outbox.py", "if wrong := check.mismatch():", "if False and (wrong := check.mismatch()):", "test_outbox"),
+    M("a field of the user's own", "buildout/watching.py", "fields.keys() <= _EVERYBODYS", "True", "hook/test_hook_urllib hook/test_hook_secrets"),
+    M("a secret in an entry", "publisher.py", "if any(has_secret(value) for value in", "if False and any(has_secret(value) for value in", "test_client_publish"),
+    # -- pages, and the index for pip
+    M("the version that is linked", "buildout/pages.py", "(suits and suits(cached.page))", "suits", "hook/test_hook_pages"),
+    M("token of the index", "buildout/pip_index.py", "if not secrets.compare_digest(token.encode(), self._token.encode()):", "if False:", INDEX),
+    M("host of the index", "buildout/pip_index.py", 'if self.headers.get("Host") == self.index.host:', "if True:", INDEX),
+    # -- archives
+    M("setuid in an archive", "unpacking/tree.py", "if mode & (stat.S_ISUID | stat.S_ISGID):", "if False:", "test_unpacking"),
 ]  # fmt: skip
 
 

@@ -246,7 +246,7 @@ PROFILE = "[buildout]\nextends = {url}\nparts =\nnewest = false\n"
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory):
     """Steps 2 to 4: a server, a key, and a profile that is built and published."""
-    _, run_server, section_text, generate, build = blocks("Quick start")[-5:]
+    run_server, section_text, generate, _, build = blocks("Quick start")[-5:]
     home = tmp_path_factory.mktemp("home")
     with ExitStack() as stack:
         origin = Origin()
@@ -284,6 +284,21 @@ def test_what_was_published_comes_from_the_cache(walk):
     assert "from the local store: 1 file," in said
     assert "from their origin: 0 files," in said
     assert len(walk.origin.requests) == asked
+
+
+@pytest.mark.buildout
+def test_the_profile(walk):
+    """Step 4 with the profile that is shown there."""
+    *_, profile, build = blocks("Quick start")
+    folder = walk.home / "tool"
+    folder.mkdir()
+    (folder / "software.cfg").write_text(profile)
+    done = walk.type(build.replace("slapos.cfg", "../slapos.cfg"), "tool")
+    if "Download error" in done.stderr + done.stdout:
+        pytest.skip("the package index cannot be reached")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "bin/tabulate").exists()
+    assert "published: 0 files" not in done.stderr
 
 
 def test_the_program(walk):
@@ -340,7 +355,7 @@ def test_the_section_is_that_of_the_example():
         return set(parser["networkcache"])
 
     example = (ROOT / "examples/node/publisher.cfg.in").read_text()
-    assert options(blocks("Quick start")[-3]) == options(example)
+    assert options(blocks("Quick start")[-4]) == options(example)
 
 
 # -- as a text

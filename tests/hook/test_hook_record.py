@@ -245,7 +245,7 @@ def test_three_exchanges_before_contents_flow(project):
 
 
 def test_contents_come_ahead_of_who_asks_for_them(project):
-    """While the first file is still on its way, the last one comes."""
+    """While the first file is still on its way, others come."""
     project.publish()
     first = project.record()[0].digest
     project.site.cache.plan(faults.drip(2000), f"{CONTENT}{first}", times=1)
@@ -255,7 +255,7 @@ def test_contents_come_ahead_of_who_asks_for_them(project):
         for request in project.site.cache.requests
         if str(request).startswith(CONTENT)
     }
-    assert list(connections.values()).count(connections[first.hex]) <= 2
+    assert len(set(connections.values())) > 2
 
 
 def test_a_profile_that_changed_since(project):
