@@ -117,7 +117,7 @@ MUTATIONS = [
     M("lone per cent sign", "urls.py", 'return "%25"', 'return "%"', URLS),
     M("bare host as a prefix", "urls.py", 'return normalised.removesuffix("/")', "return normalised", URLS),
     # -- what is kept on the node
-    M("wrong bytes of the local store", "download.py", "            partial.take(Incoming(0, content.size, content.pieces()))", "            shutil.copyfileobj(open(content.path, 'rb'), partial._file)", LOCAL),
+    M("wrong bytes of the local store", "download.py", "            partial.take(Incoming(0, content.size, content.pieces()))", "            partial._file.write(content.read(0, content.size))", LOCAL),
     M("a folder of another user", "private_folder.py", "if status.st_uid != os.geteuid():", "if False:", FOLDERS),
     M("a folder that is a link", "private_folder.py", "    if stat.S_ISLNK(status.st_mode):", "    if False:", FOLDERS),
     M("a folder for others", "private_folder.py", "_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH", "_OTHERS_WRITE = 0", FOLDERS),

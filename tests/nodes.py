@@ -136,7 +136,10 @@ class Node:
             "HOME": str(self.home),
             "XDG_CACHE_HOME": str(self.home / ".cache"),
             "TMPDIR": str(self.temporary),
-            "PYTHONPATH": str(RECIPES),
+            # What leads these tests to the package leads the node there, too.
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (str(RECIPES), os.environ.get("PYTHONPATH")))
+            ),
             "PIP_NO_CACHE_DIR": "1",
             "PIP_CONFIG_FILE": os.devnull,
             **({"PIP_INDEX_URL": self.index} if self.index else {}),

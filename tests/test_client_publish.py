@@ -350,6 +350,9 @@ def test_a_secret_url_is_not_published(cache, make_publisher):
             publisher.publish(KEY, io.BytesIO(DATA), CONTENT, {"url": url})
         assert caught.value.reason is reason
     assert publisher.hindrance(URL) is None
+    with pytest.raises(NotPublished) as caught:
+        publisher.sign(KEY, CONTENT, {"url": URL, "final_url": "http://u:p@a/x"})
+    assert caught.value.reason is Reason.SECRET_URL
     assert cache.connections == 0
 
 
