@@ -123,9 +123,9 @@ class TestDemo:
             "zc-recipe-egg",
             "tabulate",
         ]
-        assert set(projects((folder / "node-three" / "urls.log").read_text())) == {
-            "setuptools"
-        }
+        # Which of them node three gets, once it found that the cache lies, is a race.
+        third = projects((folder / "node-three" / "urls.log").read_text())
+        assert {"setuptools"} <= set(third) <= set(opened)
 
     def test_everything_is_in_its_folder(self, output, folder):
         assert list(folder.parent.iterdir()) == [folder]

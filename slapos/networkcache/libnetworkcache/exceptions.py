@@ -58,7 +58,7 @@ def raised_as_before(source: Source | None = None) -> Iterator[None]:
 def _as_before(error: NetworkcacheError, url: str) -> Exception:
     text = readable(error)
     if isinstance(error, NotFound):
-        return _http_error(url, HTTPStatus.NOT_FOUND, HTTPStatus.NOT_FOUND.phrase)
+        return _http_error(url, 404, HTTPStatus.NOT_FOUND.phrase)
     if isinstance(error, Refusal) and error.status is not None:
         return _http_error(url, error.status, text)
     if isinstance(error, Refusal):
