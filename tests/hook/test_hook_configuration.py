@@ -314,3 +314,18 @@ def test_configuration_file_that_cannot_be_used(site, text, complaint):
     assert f"{path} " in run.stderr
     assert complaint in run.stderr
     assert "Traceback" not in run.said
+
+
+def test_the_command_reads_the_section_of_the_profile(site):
+    """Be the extension listed there or not; what came before that, it cannot serve."""
+    url = site.origin.put("/section.tar.gz", b"section")
+    first, second = site.bare_node(), site.bare_node()
+    for node, signs in ((first, site.one), (second, None)):
+        section = site.section(signs=signs)
+        node.profile(part("a", "fetch", url=url), section, buildout="parts = a")
+        site.origin.forget()
+        run = node.networkcache()
+        assert run.code == 0, run.said
+        assert node.part("a") == b"section"
+    assert len(site.entries(url)) == 1
+    assert site.origin.requests == []

@@ -309,3 +309,17 @@ def test_the_root_page_is_not_asked_for_where_all_is_found(site, index):
     run = wants(node, "found", pin="1.0", links=links).networkcache()
     assert run.code == 0, run.said
     assert {request.path for request in index.requests} == {"/simple/found/"}
+
+
+def test_a_page_that_is_cut(site):
+    """It fails as it does without us, rather than hide what came after."""
+    add(site, "cutpage")
+    path = "/simple/cutpage/"
+    body = site.origin.pages[path].body
+    url = site.origin.put(path, body, announced=len(body) + 9, type="text/html")
+    codes = [
+        wants(site.bare_node(), "cutpage").buildout().code,
+        wants(site.node(signs=site.one), "cutpage").networkcache().code,
+    ]
+    assert codes == [1, 1]
+    assert entries(site.cache, page_key(url)) == []

@@ -169,3 +169,42 @@ def test_what_another_seam_fetches_is_seen_once(site):
     assert run.reports("from their origin: 1 file, "), run.report
     assert run.reports("published: 1 file, "), run.report
     assert run.misses == "1 not-found"
+
+
+CUT = """\
+import http.client, urllib.request
+
+try:
+    print("read:", len(urllib.request.urlopen(options["url"]).read()))
+except http.client.IncompleteRead as error:
+    print("cut:", len(error.partial))
+open(place, "w").close()
+"""
+
+
+def test_a_cut_answer_raises_as_without_us(site):
+    url = site.origin.put("/cut", b"x" * 100, announced=200)
+    for node in (site.bare_node(), site.node(signs=site.one)):
+        run = script(node, CUT, url=url).networkcache()
+        assert "cut: 100" in printed(run)
+    assert site.entries(url) == []
+
+
+FORKED = """\
+import os, sys, urllib.request
+
+body = urllib.request.urlopen(options["url"]).read()
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+os.waitpid(child, 0)
+open(place, "wb").write(body)
+"""
+
+
+def test_a_forked_child_ends_nothing_of_the_run(site):
+    url = site.origin.put("/forked", BODY)
+    run = script(site.node(signs=site.one), FORKED, url=url).networkcache()
+    assert run.code == 0, run.said
+    assert run.said.count("published: 1 file,") == 1
+    assert len(site.entries(url)) == 1
