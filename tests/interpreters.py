@@ -31,12 +31,16 @@ SLOW = (
     "cli/test_*",
     "hook/test_*",
     "recipes_library/test_*",
+    "test_outbox.py",
     "test_packaging.py",
+    "test_prefetch.py",
     "test_readme.py",
     "test_readme_recipes.py",
     "test_server_durability.py",
+    "test_server_stalled.py",
 )
-"""What starts a process, or a whole buildout, for each test: minutes on every Python."""
+"""What starts a process, or a whole buildout, for each test, or waits for what is slow on
+purpose: minutes on every Python."""
 KEPT = ("cli/test_cli.py", "hook/test_hook_loading.py", "hook/test_hook_rebuild.py")
 """Of those, what shows that commands and hook work at all."""
 

@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import isolation
 import pytest
 import releases
-from buildouts import AT_START, mostly_long
+from buildouts import AT_START
 from nodes import Node, Publisher, entries, file_key, reads
 from releases import Release
 
 from slapos.networkcache.binding import Request
 
-pytestmark = pytest.mark.buildout
+pytestmark = [pytest.mark.buildout, pytest.mark.long]
 
 ARCHIVES = (".whl", ".tar.gz", ".zip")
 
@@ -41,7 +41,6 @@ def requests(node: Node) -> list[str]:
     return [line.partition(" ")[2] for line in lines]
 
 
-@mostly_long
 def test_published_and_repeated(zc_buildout, make_server, origin, tmp_path):
     if missing := isolation.missing():
         pytest.skip(missing)
