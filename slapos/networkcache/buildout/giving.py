@@ -82,14 +82,7 @@ class Giving:
         self._forgiven(f"{name_of(request)} is not published", offer)
         return bool(kept)
 
-    def offer(
-        self,
-        key: Key,
-        path: str,
-        members: Mapping[str, Any],
-        *,
-        expires: int | None = None,
-    ) -> None:
+    def offer(self, key: Key, path: str, members: Mapping[str, Any]) -> None:
         """Publish a copy of the file at `path`, which was built here, or fetched from its
         origin in this run by who calls. Never raises for what the cache is to blame for."""
         if not self.wanted:
@@ -97,7 +90,7 @@ class Giving:
 
         def offer() -> None:
             request = Request(key)
-            self._offer(request, self.outgoing.copy(path), members, None, expires)
+            self._offer(request, self.outgoing.copy(path), members, None)
 
         self._forgiven(f"{key} is not published", offer)
 

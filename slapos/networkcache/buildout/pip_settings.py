@@ -82,8 +82,8 @@ class PipSettings:
         """What to set in the environment of pip.
 
         `default` is the index that it uses where none is configured, `more` are further
-        ones, `instead` says by
-        which URL something remote is asked for: None for not at all.
+        ones, `instead` says by which URL something remote is asked for: None for not at
+        all.
         """
         index = _replaced([self.index or default], instead)
         lists = {
