@@ -41,7 +41,7 @@ mutations: $(READY) ## take out each check of the trust policy, see a test fail
 
 .PHONY: clean
 clean: ## remove what was made
-	rm -rf $(VENV) .venv-3.* .demo .incumbents .buildouts .hypothesis .*_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-3.* .demo .incumbents .buildouts .softwares .suites .hypothesis .*_cache build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A Python that was moved or removed since leaves an environment that does not run.

@@ -32,12 +32,14 @@ URL = "http://example.com/hello-1.0.tar.gz"
 class Node:
     """A folder with a ``slapos.cfg``, a signing key, and a home that nobody else uses.
 
-    `options` are those of ``[networkcache]``; each command reads them as they are then.
+    `options` are those of ``[networkcache]``, and `slapos` those of ``[slapos]``; each
+    command reads them as they are then.
     """
 
     folder: Path
     options: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    slapos: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: Path, server, key_type: str = "ed25519") -> Node:
@@ -60,7 +62,8 @@ class Node:
     @property
     def config(self) -> Path:
         path = self.folder / "slapos.cfg"
-        write_config(path, networkcache=self.options)
+        sections = {"slapos": self.slapos} if self.slapos else {}
+        write_config(path, networkcache=self.options, **sections)
         return path
 
     def run(self, command: str, *arguments: str | Path, **how) -> Result:

@@ -1,7 +1,8 @@
 """The incumbents, from the package index, in environments of their own.
 
 `slapos.libnetworkcache` 0.30 is the client, the blueprint ``shacache_proxy`` inside
-`slapos.core` 1.26.1 the server. Their environments are made once, in ``.incumbents`` of
+`slapos.core` 1.26.1 the server, its ``slapgrid`` what installs the releases of a node
+(`old_nodes`). Their environments are made once, in ``.incumbents`` of
 the repository, and again when a pin below changes. Nothing of them is ever imported
 here: they run as processes, so tests and benchmarks of any Python can use them.
 """
@@ -21,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import interpreters
+
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent / ".incumbents"
 
@@ -38,6 +41,39 @@ SERVER = (
 )
 SERVER_SOURCE = "slapos.core==1.26.1"
 BLUEPRINT = "slapos/proxy/shacache_proxy.py"
+
+CORE = (
+    "attrs==26.1.0",
+    "certifi==2026.10.19.post1",
+    "charset-normalizer==3.5.2",
+    "distro==1.9.0",
+    "idna==3.20",
+    "jsonschema==4.26.0",
+    "jsonschema-specifications==2025.9.1",
+    "lxml==6.1.3",
+    "netaddr==1.3.0",
+    "packaging==26.3",
+    "psutil==7.2.2",
+    "pyyaml==6.0.4",
+    "referencing==0.37.0",
+    "requests==2.34.2",
+    "rpds-py==2026.9.1",
+    "six==1.17.0",
+    "slapos.recipe.build==0.66",
+    "slapos.recipe.cmmi==0.23",
+    "supervisor==4.3.0",
+    "typing-extensions==4.16.0",
+    "uritemplate==4.2.0",
+    "urllib3==2.8.0",
+    "xml_marshaller==1.0.3",
+    "zc.buildout==6.0.1",
+    "zope.interface==8.7",
+    *CLIENT,
+)
+"""What slapgrid imports, less than slapos.core wants; and the recipes of the profiles that
+it installs here, so that its buildout has nothing to fetch."""
+CORE_TOOLS = ("pip==26.3", "setuptools==80.8.0", "wheel==0.45.1")
+CORE_PYTHON = "3.12"
 
 UNREACHABLE = ("Retrying (", "Could not fetch URL", "NewConnectionError", "Network is")
 """What pip says when the index did not answer; anything else is a real failure."""
@@ -60,6 +96,23 @@ def server_environment() -> Path:
     return _environment("server", SERVER, SERVER_SOURCE)
 
 
+def core_environment() -> Path:
+    """The same of slapgrid, whose Python is another one than that of these tests."""
+    python = interpreters.find(CORE_PYTHON)
+    if python is None:
+        raise Unavailable(f"Python {CORE_PYTHON} is not here, and slapgrid wants it")
+
+    def fill(folder: Path) -> None:
+        pip(folder, "install", *CORE_TOOLS)
+        # Before anything is installed beside it, as for the blueprint.
+        arguments = ("--no-deps", "--no-build-isolation")
+        pip(folder, "install", *arguments, SERVER_SOURCE)
+        pip(folder, "install", *arguments, *CORE)
+
+    made_of = (*CORE_TOOLS, SERVER_SOURCE, *CORE, python)
+    return environment(FOLDER / f"core-{CORE_PYTHON}", fill, *made_of, python=python)
+
+
 def _environment(name: str, requirements: tuple[str, ...], source: str = "") -> Path:
     def fill(folder: Path) -> None:
         if source:
@@ -70,22 +123,27 @@ def _environment(name: str, requirements: tuple[str, ...], source: str = "") -> 
     return environment(folder, fill, *requirements, source)
 
 
-def environment(folder: Path, fill: Callable[[Path], None], *made_of: str) -> Path:
+def environment(
+    folder: Path,
+    fill: Callable[[Path], None],
+    *made_of: str,
+    python: str = sys.executable,
+) -> Path:
     """The virtual environment `folder`, which `fill` puts things into when it is made: if
     it is not there, or was made of something else. Raises `Unavailable`."""
     stamp = folder / "made-of.json"
     wanted = json.dumps([str(folder), sys.version, *made_of])
-    with _lock(folder):
+    with lock(folder):
         if not stamp.is_file() or stamp.read_text() != wanted:
             shutil.rmtree(folder, ignore_errors=True)
-            _run([sys.executable, "-m", "venv", str(folder)])
+            _run([python, "-m", "venv", str(folder)])
             fill(folder)
             stamp.write_text(wanted)
     return folder
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> Iterator[None]:
     """Let one process at a time make an environment, the workers of xdist included."""
     folder.parent.mkdir(exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as file:

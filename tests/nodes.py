@@ -261,13 +261,21 @@ def stored(server, body: bytes) -> bool:
 # -- distributions
 
 
-def make_wheel(folder: Path, name: str, version: str = "1.0") -> Path:
+def make_wheel(
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    *,
+    module: str = "",
+    entry_points: str = "",
+) -> Path:
     """A wheel with one module."""
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": f"where = {name!r}\n",
+        f"{name}.py": module or f"where = {name!r}\n",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/entry_points.txt": entry_points,
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\n"
         "Root-Is-Purelib: true\nTag: py3-none-any\n",
     }

@@ -329,6 +329,19 @@ def test_a_small_key_only_publishes_in_the_old_way(cache, make_publisher):
     assert client_for(cache, signers=(OLD_RSA,), options=options).look_up(REQUEST).trusted
 
 
+def test_what_older_programs_cannot_use_is_not_signed_for_them(cache, make_publisher):
+    publisher = make_publisher(RSA, {"signature-legacy": "publish"})
+    assert publish(publisher, for_old_programs=False).entry_sent
+    (today,) = pairs(cache)
+    assert "salt" not in today
+    assert not publish(publisher, for_old_programs=False).entry_sent
+    small = make_publisher(OLD_RSA, {"signature-legacy": "publish"})
+    with pytest.raises(NotPublished, match="older programs could not use it") as refused:
+        publish(small, for_old_programs=False)
+    assert refused.value.reason is Reason.WEAK_SIGNATURE
+    assert len(pairs(cache)) == 1
+
+
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
 def test_only_rsa_signs_in_the_old_way(make_publisher, kind):
     with pytest.raises(InvalidConfiguration, match="needs an RSA"):

@@ -68,6 +68,7 @@ def test_what_a_known_recipe_fetches():
         b={"recipe": "slapos.recipe.build:download", "url": OTHER},
         c={"recipe": "unknown.recipe", "url": URL},
         d=cmmi(other=URL),
+        e=ours("release", url="https://a.test/software.cfg"),
     )
     assert profile.fetched == {"a": ways(URL), "b": ways(OTHER)}
 

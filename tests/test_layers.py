@@ -16,12 +16,12 @@ ROOT = Path(__file__).parents[1] / "slapos" / "networkcache"
 LAYERS = [
     # values: bytes in, answers out; no file, no socket, no clock
     "errors digest key entry certificates binding trust weighing urls protocol ranges"
-    " config criteria members precedence quantities printable record",
+    " config criteria members precedence quantities printable record elf links",
     # the outside world, one door each
-    "configfile transport storage seen localstore spool private_folder bounded_folder",
+    "configfile transport storage seen localstore spool private_folder bounded_folder host",
     # what it does
     "client foreseen outcome holding download prefetch publisher uploader outbox unpacking"
-    " libnetworkcache server",
+    " zstandard binary libnetworkcache server",
     # who asks for it
     "buildout recipes cli testing __main__ __init__",
 ]
@@ -37,6 +37,7 @@ FORBIDDEN = {
     "buildout": {"server"},
     "recipes": {"server", "client", "publisher", "transport"},
     "unpacking": {"transport", "storage", "server"},
+    "binary": {"transport", "storage", "server"},
     "server": {
         "client",
         "download",

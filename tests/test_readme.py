@@ -9,12 +9,14 @@ import subprocess
 import sys
 from configparser import ConfigParser
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 import docutils.core
 import pytest
 from commands import SCRIPTS, TIMEOUT
+from compiling import profile
 from docutils import nodes
 from origin import Origin
 
@@ -48,6 +50,10 @@ SECTIONS = {
     "networkcache upload": "Upload",
     "networkcache key generate": "Make a key",
     "networkcache server run": "A server",
+    **{
+        f"networkcache release {step}": "Release"
+        for step in ("install", "build", "publish", "remove", "list", "show")
+    },
 }
 """Where the options of each command stand."""
 OF_PIP = {"--force-reinstall", "--no-deps"}
@@ -315,6 +321,44 @@ def test_the_program_for_the_old_module(walk):
     (program,) = blocks("For programs written for slapos.libnetworkcache")
     (walk.home / "program.py").write_text(walk.here(program))
     assert walk.must(f"{sys.executable} program.py").stdout == "an archive\n"
+
+
+def test_the_releases(walk):
+    """What is said of a node that publishes releases, and of one that takes them."""
+    added, install, built, taken, present, shown = blocks("Software releases")
+    walk.origin.put("/hello/software.cfg", profile(walk.origin, parts=""))
+    config = walk.home / "slapos.cfg"
+    plain = config.read_text()
+    slapos, more = walk.here(added).split("[networkcache]\n")
+    both = plain.replace("[networkcache]\n", f"[networkcache]\n{more}\n")
+    reads = "".join(o for o in both.splitlines(True) if not o.startswith("upload-"))
+    for_root = partial(slapos.replace, "/srv/slapgrid")
+    try:
+        config.write_text(for_root(folder_of(walk, "root-of-one")) + both)
+        done = walk.must(walk.here(install))
+        for line in built.splitlines():
+            assert outcome(line) in done.stdout + done.stderr
+        config.write_text(for_root(folder_of(walk, "root-of-two")) + reads)
+        for line in (taken, present):
+            assert outcome(line) in walk.must(walk.here(install)).stdout
+        told = walk.must(walk.here(install).replace(" install ", " show ")).stdout
+    finally:
+        config.write_text(plain)
+    (key, headings, row), expected = told.splitlines(), shown.splitlines()
+    assert key.split()[-2:] == expected[0].split()[-2:]
+    assert headings.split() == expected[1].split()
+    assert row.split()[-1] == expected[2].split()[-1]
+
+
+def folder_of(walk, name):
+    folder = walk.home / name
+    folder.mkdir()
+    return str(folder)
+
+
+def outcome(line):
+    """What is said of a URL, but for where and as what."""
+    return re.sub(r"^\S+( [a-z ]+).*", r"\1", line, flags=re.S).rstrip()
 
 
 def exit_codes():

@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.metadata import distribution
 
 import pytest
+from compiling import profile
 from golden_archives import make
 from nodes import Node
 from origin import Origin
@@ -17,6 +18,7 @@ TITLES = {
     "Download a file": "download",
     "Unpack an archive": "unpacked",
     "Check out a revision": "gitclone",
+    "Install a release": "release",
 }
 """Where the options of each module stand."""
 THERE = "http://127.0.0.1:8000"
@@ -38,6 +40,7 @@ def origin(tmp_path):
     repository = Repository(tmp_path / "upstream" / "hello")
     repository.commit("hello.txt", "hello\n")
     repository.serve(origin, "/hello.git")
+    origin.put("/base/software.cfg", profile(origin, parts=""))
     yield origin
     origin.stop()
 
@@ -45,12 +48,12 @@ def origin(tmp_path):
 def test_the_examples(tmp_path, origin):
     """All of them in one buildout, without a network cache."""
     node = Node(tmp_path / "node", origin.index)
-    profile = "\n".join(EXAMPLE).replace(THERE, origin.url)
-    node.profile(profile, buildout=f"parts = {' '.join(parts_of(profile))}")
+    text = "\n".join(EXAMPLE).replace(THERE, origin.url)
+    node.profile(text, buildout=f"parts = {' '.join(parts_of(text))}")
     run = node.buildout()
     assert run.code == 0, run.said
-    told = [text for text in code(section("Recipes")) if text.startswith("parts/")]
-    assert {text.split("/")[1] for text in told} == set(parts_of(profile))
+    told = [word for word in code(section("Recipes")) if word.startswith("parts/")]
+    assert {word.split("/")[1] for word in told} == set(parts_of(text))
     for path in told:
         assert (node.place / path).exists(), path
 

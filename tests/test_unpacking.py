@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,9 +18,6 @@ ARCHIVES = make.HERE / make.ARCHIVES
 EXPECTED: dict[str, str | None] = json.loads((make.HERE / "expected.json").read_text())
 GOOD = [name for name, words in EXPECTED.items() if words is None]
 BAD = [name for name, words in EXPECTED.items() if words is not None]
-ZSTD_IS_HERE = shutil.which("zstd") or any(
-    find_spec(top) and find_spec(f"{top}.zstd") for top in ("compression", "backports")
-)
 UNPACKED = {
     "configure": "#!/bin/sh\nexit 0\n",
     "again": "#!/bin/sh\nexit 0\n",
@@ -45,8 +40,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def archive(name: str) -> str:
-    if name.endswith(".zst") and not ZSTD_IS_HERE:
-        pytest.skip("neither a library nor the program zstd is here")
     return str(ARCHIVES / name)
 
 
@@ -203,25 +196,6 @@ def test_nobody_else_sees_it_before_it_is_whole(tmp_path: Path) -> None:
     finally:
         assert process.wait(60) != 0
     assert list(folder.iterdir()) == []
-
-
-def test_zstandard_without_library_and_program(folder: Path) -> None:
-    """It takes one of the two, and says so."""
-    code = (
-        "import sys\n"
-        "sys.modules['compression.zstd'] = sys.modules['backports.zstd'] = None\n"
-        "from slapos.networkcache.unpacking import unpack\n"
-        "unpack(*sys.argv[1:])"
-    )
-    source = str(ARCHIVES / "good.tar.zst")
-    done = subprocess.run(
-        [sys.executable, "-c", code, source, str(folder / "new")],
-        env={"PATH": str(folder)},
-        capture_output=True,
-        text=True,
-    )
-    assert "install the program zstd, or the package backports.zstd" in done.stderr
-    assert os.listdir(folder) == ["outside"]
 
 
 def test_the_script_makes_them(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ The map, from the rules to those who ask for them:
 `members`                 what an entry of each kind says beside its content
 `record`                  the record of a run: which keys it used
 `printable`               text from outside, as it may stand in a log
+`elf`, `links`            what a program asks of its computer; where a path leads
 ------------------------  ----------------------------------------------------------
 `configfile`, `seen`      a node's ``slapos.cfg``; the memory against roll-back
 `localstore`, `spool`     contents of the node; what could not be sent yet
@@ -31,6 +32,7 @@ The map, from the rules to those who ask for them:
 `bounded_folder`          so many bytes and not more: the least used give way
 `transport`               the only door to the network, on the client side
 `storage`                 contents and entries at rest
+`host`                    the only module that looks at this computer
 ------------------------  ----------------------------------------------------------
 `client`, `outcome`       look up, and all that was learned
 `foreseen`, `holding`     many keys at once; which sources hold a content
@@ -38,11 +40,13 @@ The map, from the rules to those who ask for them:
 `publisher`, `uploader`   sign, and send; send what needs no signature
 `outbox`                  publish in the background
 `unpacking`               all that is in an archive, or nothing of it
+`zstandard`               the library for what is compressed so
+`binary`                  a built tree, its archive, and who can run it
 `libnetworkcache`         the module of that name for its programs, over these
 `server`                  the web application, and the processes that run it
 ------------------------  ----------------------------------------------------------
 `buildout`                the hook in zc.buildout
-`recipes`                 recipes for zc.buildout: download, unpack, check out
+`recipes`                 recipes for zc.buildout: download, unpack, check out, install
 `cli`                     the commands
 `testing`                 a network cache in memory, and the contracts of stores
 ========================  ==========================================================

@@ -12,12 +12,13 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import IO
 
 from .binding import Request
 from .certificates import CertificateList
 from .config import Config, Source
 from .digest import Digest
-from .download import Failed, Partial, Progress, take_far, take_near
+from .download import Failed, Partial, Progress, Received, take_far, take_near
 from .entry import Key, Pair
 from .errors import (
     InvalidEntry,
@@ -161,10 +162,11 @@ class Client:
             telling = most_telling(answers) or NotFound("no source has an entry for it")
             return Outcome(request, answers, None, telling, weighed)
         if remember:
-            self._remember(request, trusted)
+            self.remember(request, trusted)
         return Outcome(request, answers, trusted, weighed=weighed)
 
-    def _remember(self, request: Request, trusted: TrustedEntry) -> None:
+    def remember(self, request: Request, trusted: TrustedEntry) -> None:
+        """Let what was believed count against roll-back."""
         if trusted.created is not None:
             words = {
                 vouching.certificate.fingerprint: vouching.entry.created or 0
@@ -258,10 +260,11 @@ class Client:
         source that is asked first."""
         checksums = request.checksums if request else ()
         with Partial(path, trusted, checksums, progress) as partial:
-            if self.local is not None and take_near(self.local, trusted, partial):
+            received = partial.received
+            if self.local is not None and take_near(self.local, trusted, received):
                 partial.commit()
                 return None
-            source = take_far(self._nearest(first), trusted, partial, failed)
+            source = take_far(self._nearest(first), trusted, received, failed)
             partial.commit()
         if self.local is not None:
             with contextlib.suppress(StorageFailure):
@@ -280,9 +283,20 @@ class Client:
             self.local.incoming(trusted.digest, trusted.size) as path,
             Partial(path, trusted, (), progress) as partial,
         ):
-            source = take_far(self._nearest(first), trusted, partial)
+            source = take_far(self._nearest(first), trusted, partial.received)
             partial.commit()
         return source
+
+    def fetch_into(
+        self, trusted: TrustedEntry, file: IO[bytes], progress: Progress | None = None
+    ) -> Source:
+        """Bring what is trusted into an open file, which is right only once this returns.
+
+        For what is unpacked at once: it does not go through the local store, of which it
+        might take the most. Raises as `fetch` does.
+        """
+        received = Received(file, trusted, (), progress)
+        return take_far(self._transports, trusted, received)
 
     def _nearest(self, first: int) -> list[Transport]:
         return self._transports[first:] + self._transports[:first]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .digest import Digest
 from .errors import InvalidConfiguration, InvalidDigest
@@ -160,6 +160,17 @@ class Config:
         taken = self.completed.items()
         completed = (f"{one} is not set: taken from {other}" for one, other in taken)
         return (*completed, *self.left_out)
+
+    def of_releases(self) -> Config:
+        """The same for whoever asks for compiled releases: the sources, the target and the
+        blacklists of the binary cache are in the place of those of the download cache."""
+        return replace(
+            self,
+            sources=self.binary_sources,
+            upload=self.binary_upload,
+            download_blacklist=self.binary_download_blacklist,
+            upload_blacklist=self.binary_upload_blacklist,
+        )
 
     @property
     def reads(self) -> bool:

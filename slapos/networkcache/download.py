@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from typing import IO
 
 from .config import Source
 from .digest import PIECE, Check, ChecksumCheck
@@ -40,41 +41,25 @@ _CUTS = 20
 """How often a content may be cut at one source without a mebibyte in between."""
 
 
-class Partial:
-    """What has come so far of a content, in a temporary file beside `path`.
+class Received:
+    """What has come so far of a content, in an open `file` that is written and read.
 
     `checksums` are those of the request that no entry could be compared with: they are
-    checked against the bytes. Use it in ``with``; unless `commit` was called, nothing
-    remains.
+    checked against the bytes.
     """
 
     def __init__(
         self,
-        path: str,
+        file: IO[bytes],
         trusted: TrustedEntry,
         checksums: Sequence[Checksum] = (),
         progress: Progress | None = None,
     ):
-        self._path = path
-        # The name of the content itself may be as long as names can be.
-        self._temporary = os.path.join(
-            os.path.dirname(path), f".networkcache-{secrets.token_hex(8)}.part"
-        )
+        self._file = file
         self._trusted = trusted
         self._checksums = checksums
         self._progress = progress
-
-    def __enter__(self) -> Partial:
-        # Not a file of `tempfile`, whose mode is private: what is downloaded gets the
-        # mode that any new file of this user has.
-        self._file = open(self._temporary, "xb")
         self.restart()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._temporary)
 
     @property
     def count(self) -> int:
@@ -109,18 +94,49 @@ class Partial:
         if wrong := self._checksum_check.mismatch():
             raise NotBelieved(Reason.CHECKSUM, wrong)
 
+
+class Partial:
+    """The temporary file beside `path` that a content is `received` into; the others are
+    as for `Received`. Use it in ``with``; unless `commit` was called, nothing remains.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        trusted: TrustedEntry,
+        checksums: Sequence[Checksum] = (),
+        progress: Progress | None = None,
+    ):
+        self._path = path
+        # The name of the content itself may be as long as names can be.
+        self._temporary = os.path.join(
+            os.path.dirname(path), f".networkcache-{secrets.token_hex(8)}.part"
+        )
+        # Not a file of `tempfile`, whose mode is private: what is downloaded gets the
+        # mode that any new file of this user has.
+        self._file = open(self._temporary, "xb")  # noqa: SIM115 - closed at the end
+        self.received = Received(self._file, trusted, checksums, progress)
+
+    def __enter__(self) -> Partial:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._temporary)
+
     def commit(self) -> None:
         """Put the content into its place."""
         self._file.close()
         os.replace(self._temporary, self._path)
 
 
-def take_near(local: LocalStore, trusted: TrustedEntry, partial: Partial) -> bool:
+def take_near(local: LocalStore, trusted: TrustedEntry, received: Received) -> bool:
     """Whether the local store had it, right in every byte. What is wrong there is thrown
-    away. Raises as `Partial.take` where only a checksum of the request does not match."""
+    away. Raises as `Received.take` where only a checksum of the request does not match."""
     try:
         with local.open(trusted.digest) as content:
-            partial.take(Incoming(0, content.size, content.pieces()))
+            received.take(Incoming(0, content.size, content.pieces()))
         return True
     except NotFound:
         return False
@@ -129,17 +145,17 @@ def take_near(local: LocalStore, trusted: TrustedEntry, partial: Partial) -> boo
             local.discard(trusted.digest)
     except StorageFailure as error:
         logger.debug("the local store: %s", error)
-    partial.restart()
+    received.restart()
     return False
 
 
 def take_far(
     transports: Sequence[Transport],
     trusted: TrustedEntry,
-    partial: Partial,
+    received: Received,
     failed: Failed | None = None,
 ) -> Source:
-    """Bring `partial` to its end from the first source that can, and say which.
+    """Bring what is `received` to its end from the first source that can, and say which.
 
     `failed` is told of each that did not. Raises `NotBelieved` (a checksum of the request
     does not match), `NotFound` where nobody has it, else what the last source gave that
@@ -148,7 +164,7 @@ def take_far(
     failure: NetworkcacheError = NotFound("no source has the content")
     for transport in transports:
         try:
-            _download(transport, trusted, partial)
+            _download(transport, trusted, received)
         except (NotFound, Refusal, SourceFailure, WrongContent) as error:
             failure = failure if isinstance(error, NotFound) else error
             if failed is not None:
@@ -158,8 +174,8 @@ def take_far(
     raise failure
 
 
-def _download(transport: Transport, trusted: TrustedEntry, partial: Partial) -> None:
-    """Bring `partial` to its end from one source.
+def _download(transport: Transport, trusted: TrustedEntry, received: Received) -> None:
+    """Bring what is `received` to its end from one source.
 
     What is cut is resumed as long as it gets further; what is wrong is asked for once
     more, past any mirror in between, and then the source is left alone for the run.
@@ -167,17 +183,17 @@ def _download(transport: Transport, trusted: TrustedEntry, partial: Partial) -> 
     anew = False
     cuts = 0
     while cuts < _CUTS:
-        begun_at = partial.count
+        begun_at = received.count
         try:
-            with transport.open(trusted.digest, partial.count, anew=anew) as incoming:
-                partial.take(incoming)
+            with transport.open(trusted.digest, received.count, anew=anew) as incoming:
+                received.take(incoming)
             return
         except SourceFailure:
-            if partial.count <= begun_at:
+            if received.count <= begun_at:
                 raise
-            cuts = cuts + 1 if partial.count < begun_at + PIECE else 0
+            cuts = cuts + 1 if received.count < begun_at + PIECE else 0
         except WrongContent as error:
-            partial.restart()
+            received.restart()
             if anew:
                 # Whoever asks for something else is told this, too.
                 transport.ban(f"it gave wrong content: {error}")

@@ -9,6 +9,7 @@ The tree::
     │   ├── InvalidEntry        carries the Reason: bad-entry or unknown-format
     │   │   └── EntryTooLarge
     │   ├── InvalidArchive
+    │   ├── InvalidElf
     │   └── InvalidConfiguration
     ├── NotFound                the normal miss: lets the next source try
     ├── NotBelieved             there was something, and why none of it counts
@@ -18,7 +19,9 @@ The tree::
     ├── StorageFailure          a store could not do its work
     │   ├── StorageFull
     │   └── StorageReadOnly
-    └── NotPublished            why nothing was signed or sent
+    ├── NotPublished            why nothing was signed or sent
+    ├── BuildFailed             buildout did not build a software release
+    └── NotInstalled            a software release is not on this node
 
 `Reason` says why something was not believed, not found, not done; it is what
 logs, reports and tests name. `Code` is what a server answers. The `reason` of an
@@ -128,6 +131,10 @@ class InvalidArchive(InvalidInput):
     """An archive that is damaged, or that has in it what is never unpacked."""
 
 
+class InvalidElf(InvalidInput):
+    """An ELF file that is cut or damaged."""
+
+
 class InvalidConfiguration(InvalidInput):
     """An option whose value does not parse, or options that contradict each other.
 
@@ -205,3 +212,11 @@ class NotPublished(NetworkcacheError):
     def __init__(self, reason: Reason, message: str):
         super().__init__(message)
         self.reason = reason
+
+
+class BuildFailed(NetworkcacheError):
+    """Buildout did not build a software release; what it built so far is kept."""
+
+
+class NotInstalled(NetworkcacheError):
+    """A software release is not on this node, or not whole."""

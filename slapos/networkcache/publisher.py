@@ -56,6 +56,12 @@ class Publication:
         """What it says. Raises `InvalidEntry` where the pairs were read and are none."""
         return Entry.parse(self.pairs[0].entry)
 
+    @property
+    def legacy(self) -> tuple[bool, ...]:
+        """For each pair, whether it is signed in the old way: `Publisher` gives such a one
+        a salt."""
+        return tuple(Entry.parse(p.entry).string("salt") is not None for p in self.pairs)
+
 
 class Published(NamedTuple):
     """The `entry` that now stands for the content, and what had to be sent for that."""
@@ -158,6 +164,11 @@ class Publisher:
         self._transport = self._uploader.transport
         self._budget = self._uploader.budget
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the certificate whose key signs."""
+        return self._signer.fingerprint
+
     def close(self) -> None:
         self._uploader.close()
 
@@ -173,13 +184,17 @@ class Publisher:
         members: Mapping[str, Any],
         *,
         expires: int | None = None,
+        for_old_programs: bool = True,
     ) -> Published:
         """Make `key` mean the content of `file`, whose digests are `content`.
 
-        `members` and `expires` are as for `sign`. Raises `NotPublished`, `Refusal` and
+        The others are as for `sign`. Raises `NotPublished`, `Refusal` and
         `SourceFailure`.
         """
-        return self.send(self.sign(key, content, members, expires=expires), file)
+        publication = self.sign(
+            key, content, members, expires=expires, for_old_programs=for_old_programs
+        )
+        return self.send(publication, file)
 
     def sign(
         self,
@@ -188,18 +203,27 @@ class Publisher:
         members: Mapping[str, Any],
         *,
         expires: int | None = None,
+        for_old_programs: bool = True,
     ) -> Publication:
         """Say, signed, that `key` means a content.
 
         `members` is what the kind of key asks for, see the module `members`; `expires`
-        in POSIX seconds bounds how long it is believed. Raises `NotPublished`.
+        in POSIX seconds bounds how long it is believed. What is not `for_old_programs` is
+        not signed in the old way, whatever is configured. Raises `NotPublished`.
         """
         if hindrance := self.hindrance(_subject(members)):
             raise hindrance
         if any(has_secret(value) for value in members.values() if isinstance(value, str)):
             raise NotPublished(Reason.SECRET_URL, "the entry would carry a secret")
         make = self._maker(key, content, members, expires)
-        return Publication(key, content.sha512, content.size, self._pairs(make))
+        pairs = self._pairs(make, self.config.publish_legacy and for_old_programs)
+        if not pairs:
+            raise NotPublished(
+                Reason.WEAK_SIGNATURE,
+                "the key in signature-private-key-file signs in the old way only, and"
+                " older programs could not use it",
+            )
+        return Publication(key, content.sha512, content.size, pairs)
 
     def send(self, publication: Publication, file: IO[bytes]) -> Published:
         """Send what the server lacks of a publication whose content is in `file`.
@@ -211,7 +235,7 @@ class Publisher:
         self._uploader.check_clock()
         if missing:
             self._uploader.send(file, publication.digest, publication.size)
-        if self._stands(entry, key, pairs):
+        if self._stands(publication, pairs):
             return Published(entry, missing, False)
         for pair in publication.pairs:
             body = encode_put(pair)
@@ -239,13 +263,13 @@ class Publisher:
             Entry.make, key, content, now, members, expires=expires, signer=signer
         )
 
-    def _pairs(self, make: Callable[..., Entry]) -> tuple[Pair, ...]:
+    def _pairs(self, make: Callable[..., Entry], legacy: bool) -> tuple[Pair, ...]:
         """The pairs to put, in that order: an old server keeps only the last."""
         pairs = []
         if self._signer.signs:
             text = make().text
             pairs.append(Pair(text, self._signer.sign(text)))
-        if self.config.publish_legacy:
+        if legacy:
             # SHA-1 falls to chosen prefixes: what nobody can predict stands first.
             old = make(salt=secrets.token_hex(16)).text
             pairs.append(Pair(old, self._signer.sign_legacy(old)))
@@ -263,9 +287,12 @@ class Publisher:
             pairs = []
         return not self._transport.has(digest), pairs
 
-    def _stands(self, entry: Entry, key: Key, pairs: Sequence[Pair | InvalidEntry]) -> bool:
+    def _stands(
+        self, publication: Publication, pairs: Sequence[Pair | InvalidEntry]
+    ) -> bool:
         """Whether this signer says the same already, for at least half as long, and
         nobody who is believed said anything newer."""
+        entry, key = publication.entry, publication.key
         newest, ours = -1, {False: -1, True: -1}
         for found in self._vouchings(key, pairs):
             created = -1 if found.entry.created is None else found.entry.created
@@ -277,8 +304,7 @@ class Publisher:
                 and found.entry.transport in (None, entry.transport)
             ):
                 ours[found.legacy] = max(ours[found.legacy], created)
-        wanted = [False] * self._signer.signs + [True] * self.config.publish_legacy
-        return all(0 <= ours[old] >= newest for old in wanted)
+        return all(0 <= ours[old] >= newest for old in publication.legacy)
 
     def _lasts(self, there: Entry, new: Entry) -> bool:
         """Whether what stands there is believed long enough to spare what is new."""

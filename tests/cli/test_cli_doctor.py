@@ -359,6 +359,49 @@ def test_a_memory_that_others_may_write_in(node) -> None:
     finds(node, "WRONG", f"{folder} is not used", f"chmod 700 {folder}")
 
 
+# -- releases
+
+
+@pytest.fixture
+def builder(node, near) -> Node:
+    """One that has releases, and publishes them; all is well with it, too."""
+    (node.folder / "root").mkdir()
+    node.slapos["software_root"] = str(node.folder / "root")
+    for way in ("download", "upload"):
+        node.options[f"{way}-binary-cache-url"] = near.source.cache_url
+        node.options[f"{way}-binary-dir-url"] = near.source.dir_url
+    return node
+
+
+def test_a_software_root(builder) -> None:
+    assert findings(builder) == []
+    what = f"they are in {builder.slapos['software_root']}"
+    assert what in [finding["what"] for finding in examine(builder)["findings"]]
+
+
+def test_a_software_root_that_is_not_there(builder) -> None:
+    builder.slapos["software_root"] += "/none"
+    finds(builder, "WRONG", "/root/none is not there", "change section [slapos] of ")
+
+
+def test_a_builder_of_releases_alone(builder) -> None:
+    for option in ("upload-cache-url", "upload-dir-url"):
+        del builder.options[option]
+    assert findings(builder) == []
+
+
+def test_releases_that_must_come_from_nowhere(node) -> None:
+    node.options["download-from-binary-cache-force-url-list"] = "http://example.com"
+    what = "no source has what is in download-from-binary-cache-force-url-list"
+    finds(node, "WRONG", what, "set download-binary-cache-url")
+
+
+def test_releases_for_old_nodes_that_they_do_not_take(builder) -> None:
+    builder.options["binary-cache-archive"] = "tar.gz"
+    what = "they need a software_root of /opt/slapgrid and signature-legacy = publish"
+    finds(builder, "WARN", what, "or binary-cache-archive = tar.zst")
+
+
 # -- servers
 
 

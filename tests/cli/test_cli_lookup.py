@@ -210,7 +210,10 @@ def test_releases_alone(reader, far) -> None:
     for option, value in options.items():
         reader.options[option.replace("download-", "download-binary-")] = value
     for what in (url, Key.for_release(url).text):
-        assert reader.run("lookup", what).returncode == 0
+        done = reader.run("lookup", what)
+        assert done.returncode == 0
+        last = done.stdout.splitlines()[-1]
+        assert last == b"networkcache release show tells whether it runs here."
 
 
 def test_it_fits_on_a_terminal(reader, near, far) -> None:

@@ -78,9 +78,9 @@ GOOD = tar(
 LONG = tar(member("/".join(["a-rather-long-folder"] * 12), b"long", mode=0o644))
 
 
-def sparse_of_gnu() -> bytes:
+def sparse_of_gnu(name: str = "holes") -> bytes:
     """A file of 1 MiB, of which 4 bytes are there, as old GNU tar wrote it."""
-    info, _ = member("holes", type=tarfile.GNUTYPE_SPARSE)
+    info, _ = member(name, type=tarfile.GNUTYPE_SPARSE)
     block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
     block[124:136] = b"%011o\0" % 4
     block[386:410] = b"%011o\0%011o\0" % (0, 4)

@@ -63,22 +63,10 @@ def site(tmp_path: Path, shared_server, origin: Origin) -> Site:
     return Site(tmp_path, shared_server, origin)
 
 
-class Memory(NetworkCache):
-    """A network cache in memory, with the addresses that a server's process has."""
-
-    @property
-    def cache_url(self) -> str:
-        return self.source.cache_url
-
-    @property
-    def dir_url(self) -> str:
-        return self.source.dir_url
-
-
 @pytest.fixture
 def observed(tmp_path: Path, origin: Origin) -> Iterator[Site]:
     """A site whose cache is the test's own, tells what it was asked, and may misbehave."""
-    with Memory() as cache:
+    with NetworkCache() as cache:
         yield Site(tmp_path, cache, origin)
 
 

@@ -37,6 +37,8 @@ FETCHING = frozenset(
 )  # fmt: skip
 """The distributions of recipes that are known to fetch what their option ``url`` names."""
 _GITCLONE = (_OURS, "gitclone")
+_RELEASE = (_OURS, "release")
+"""Whose ``url`` is only fetched where the release is built."""
 _DEPTH = 8
 """Levels of references in references that are followed."""
 _REFERENCE = re.compile(r"\$\{([^:{}$]*):([^:{}$]*)\}")
@@ -111,17 +113,18 @@ def read_profile(sections: Sections) -> Profile:
 def _ways(text: _Text, part: str) -> tuple[Way, ...]:
     """Those of a section, if it is installed: none where its recipe is not known, or
     something local may do instead."""
-    distribution, _, recipe = text.value(part, "recipe").partition(":")
-    if (distribution.strip(), recipe.strip()) == _GITCLONE:
+    distribution, _, name = text.value(part, "recipe").partition(":")
+    recipe = distribution.strip(), name.strip()
+    if recipe == _GITCLONE:
         return _ways_of_git(text, part)
     urls = [text.value(part, "url"), text.value(part, "alternate-url")]
-    if distribution.strip() not in FETCHING or not _is_url(urls[0]):
+    if recipe[0] not in FETCHING or recipe == _RELEASE or not _is_url(urls[0]):
         return ()
     if not urls[1]:
         urls.pop()
     if not all(map(_is_url, urls)):
         return ()
-    checksums = list(_checksums(text, part, distribution.strip()))
+    checksums = list(_checksums(text, part, recipe[0]))
     return tuple(Way(url, Request.for_file(url, *checksums)) for url in urls)
 
 

@@ -30,6 +30,8 @@ class Session:
     def __init__(self, layers: Mapping[Place, Mapping[str, str]], profile: str | None):
         self.report = Report()
         self.config = Config()
+        self.options: Mapping[str, str] = {}
+        """The section that `config` was made of."""
         self.profile = profile
         self.complete = False
         """Whether nothing was installed when the run began: then it uses all it needs."""
@@ -52,6 +54,7 @@ class Session:
         self._layers.update(layers)
         merged = merge(self._layers)
         before = self.config
+        self.options = merged.options
         self._broken, self.report.off = None, ""
         try:
             self.config = Config.parse(merged.options)

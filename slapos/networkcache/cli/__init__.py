@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "doctor": "check the configuration, and say what to change",
     "download": "download a content that is believed",
     "upload": "sign and publish a file, a folder or what a URL fetches",
+    "release": "take, build and publish software releases",
     "key": "make a key to sign with",
     "server": "run a server",
 }

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from ..errors import Code, NetworkcacheError, Reason
 
 _AFTER: Mapping[Reason | Code, str] = {
-    Reason.NOT_FOUND: "check the URL or the key; networkcache lookup shows what there is",
+    Reason.NOT_FOUND: "check the URL or the key; networkcache lookup shows what there is,"
+    " of a software release networkcache release show",
     Reason.UNKNOWN_SIGNER: "if you trust the signer, add the certificate to"
     " signature-certificate-list",
     Reason.BAD_SIGNATURE: "somebody changed the entry: have it published again",
@@ -25,6 +26,7 @@ _AFTER: Mapping[Reason | Code, str] = {
     Reason.TOO_SLOW: "try again, or check the URLs in [networkcache]",
     Reason.LEFT_ALONE: "try again, check the URLs in [networkcache], or raise"
     " cache-time-budget",
+    Reason.UNFIT_HOST: "networkcache release show tells what each build needs",
     Reason.SECRET_URL: "nothing with a secret in its URL is looked up or published",
     Code.UNAUTHORIZED: "name the account's files in shacache-cert-file and"
     " shacache-key-file; a server on this computer may run with --allow-anonymous-upload",

@@ -37,7 +37,7 @@ def add_config_arguments(parser: argparse.ArgumentParser, *, required: bool = Tr
 
 def read_config(arguments: argparse.Namespace) -> Config:
     """The section of the file that ``--config`` names; raises what `parse` does."""
-    _start_log(arguments.verbose)
+    start_log(arguments.verbose)
     options = read_section(arguments.config)
     return parse(options, arguments.config, verbose=arguments.verbose)
 
@@ -78,7 +78,7 @@ def read_places(arguments: argparse.Namespace) -> Merged:
     """
     from ..buildout import places
 
-    _start_log(arguments.verbose)
+    start_log(arguments.verbose)
     words: Sequence[str] = arguments.assignments
     for word in words:
         if ":" not in word.partition("=")[0] or "=" not in word:
@@ -86,8 +86,8 @@ def read_places(arguments: argparse.Namespace) -> Merged:
     return merge(places.of_node(words, arguments.config))
 
 
-def _start_log(verbose: bool) -> None:
-    """Say on standard error what is logged."""
+def start_log(verbose: bool, level: int = logging.WARNING) -> None:
+    """Say on standard error what is logged from `level` on, or all of it."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -96,7 +96,7 @@ def _start_log(verbose: bool) -> None:
     logger = logging.getLogger("slapos.networkcache")
     logger.handlers = [Handler()]
     logger.propagate = False
-    logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
+    logger.setLevel(logging.DEBUG if verbose else level)
 
 
 def make_client(

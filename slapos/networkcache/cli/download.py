@@ -22,7 +22,7 @@ from ..entry import Key
 from ..errors import NotFound, Refusal, SourceFailure
 from . import DONE, run_command
 from .configuration import add_config_arguments, make_client, read_config
-from .terminal import download_bar, tell
+from .terminal import progress_bar, tell
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -116,7 +116,7 @@ def _download(
 ) -> None:
     """Write the content to `output`, and nothing where it is wrong."""
     first = outcome.nearest_with(entry.digest)
-    with download_bar(f"{entry.digest.hex[:16]}") as progress:
+    with progress_bar(f"{entry.digest.hex[:16]}") as progress:
         if output is not None and _is_replaceable(output):
             path = os.path.realpath(output)
             client.fetch_trusted(entry, path, outcome.request, progress, first)

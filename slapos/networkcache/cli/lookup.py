@@ -253,6 +253,8 @@ def _sentences(found: Sequence[_Found]) -> Iterator[str]:
                 f"Believed: {each.outcome.request.key} is {layout.content_of(entry)}, on"
                 f" the word of {layout.names_of(entry)}."
             )
+            if each.outcome.request.key.kind is Kind.RELEASE:
+                yield "networkcache release show tells whether it runs here."
     if not believed and _code(found) == UNKNOWN:
         yield f"Could not tell, for a source could not be asked: {_refusal(found)}."
     elif not believed:

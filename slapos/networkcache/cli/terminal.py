@@ -41,8 +41,8 @@ def _bar(what: str, total: int | None) -> Any:
 
 
 @contextlib.contextmanager
-def download_bar(what: str) -> Iterator[Progress | None]:
-    """Shows how far a download is, if a person looks on; else there is nothing to tell."""
+def progress_bar(what: str) -> Iterator[Progress | None]:
+    """Shows how many bytes are done, if a person looks on; else nobody is told."""
     if not sys.stderr.isatty():
         yield None
         return

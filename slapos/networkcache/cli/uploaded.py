@@ -15,7 +15,7 @@ from typing import IO
 from ..digest import Digests, mismatch, pieces_of
 from ..errors import InvalidInput, NotPublished, Reason
 from ..urls import checksum_in, is_remote, redact
-from .terminal import download_bar
+from .terminal import progress_bar
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _local_path(url: str) -> str:
 def _fetch(url: str, file: IO[bytes], *, whatever_length: bool) -> bool:
     from ..transport.origin import fetch
 
-    with download_bar("from its origin") as progress:
+    with progress_bar("from its origin") as progress:
         return fetch(url, file, progress, unannounced=whatever_length)
 
 

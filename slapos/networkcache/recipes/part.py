@@ -62,6 +62,11 @@ class Place:
             f"{self.path} is there already: remove it, or choose another place"
         )
 
+    def clear(self) -> None:
+        """Remove what is there. Raises what `check` does."""
+        self.check()
+        _remove(self.path)
+
     def take(self, new: str) -> None:
         """Put what was made at `new` here, by one rename."""
         if self.signature is not None:
@@ -125,13 +130,18 @@ def _shared_place(
     """Where it is whole already, else where it may be written; None if it is nowhere."""
     signature = _signature(options)
     digest = hashlib.md5(signature, usedforsecurity=False).hexdigest()
-    listed = buildout["buildout"].get("shared-part-list", "").splitlines()
-    folders = [folder.strip().rstrip("/") for folder in listed if folder.strip()]
+    folders = shared_folders(buildout["buildout"])
     places = [Place(os.path.join(f, name, digest), False, signature) for f in folders]
     whole = [place for place in places if place.is_complete]
     pairs = zip(folders, places, strict=True)
     writable = [place for folder, place in pairs if os.access(folder, os.W_OK)]
     return next(iter(whole + writable), None)
+
+
+def shared_folders(section: Mapping[str, str]) -> list[str]:
+    """Those that the section ``[buildout]`` lists for shared parts."""
+    listed = section.get("shared-part-list", "").splitlines()
+    return [folder.strip().rstrip("/") for folder in listed if folder.strip()]
 
 
 def _signature(options: Mapping[str, str]) -> bytes:

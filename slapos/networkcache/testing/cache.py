@@ -98,6 +98,16 @@ class NetworkCache:
         """Where it is, as a configuration says it."""
         return Source(f"{self.url}/shacache", f"{self.url}/shadir")
 
+    @property
+    def cache_url(self) -> str:
+        """Of its SHACACHE, as the process of a server has it."""
+        return self.source.cache_url
+
+    @property
+    def dir_url(self) -> str:
+        """Of its SHADIR."""
+        return self.source.dir_url
+
     def plan(self, fault: Fault, on: str = "", times: int | None = None) -> None:
         """Do `fault` to requests that begin with `on`, such as ``GET /shadir``; only
         `times` times, where that is given. Of several, the first one counts."""

@@ -36,7 +36,7 @@ from .tar import unpack_tar
 from .tree import Bounds, Tree
 from .zip import unpack_zip
 
-__all__ = ["Bounds", "unpack"]
+__all__ = ["Bounds", "as_invalid", "unpack"]
 
 
 def unpack(
@@ -57,7 +57,7 @@ def unpack(
     with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=parent) as private:
         # In a folder of its own, whose mode is that of any new folder.
         tree = Tree(os.path.join(private, "tree"), bounds or Bounds())
-        with open(archive, "rb") as file, _as_invalid():
+        with open(archive, "rb") as file, as_invalid():
             (unpack_zip if is_zip(file) else unpack_tar)(file, tree)
             top = tree.top(strip_top)
             tree.make_links(top)
@@ -65,8 +65,9 @@ def unpack(
 
 
 @contextmanager
-def _as_invalid() -> Iterator[None]:
-    """What the readers of archives raise for one that is damaged."""
+def as_invalid() -> Iterator[None]:
+    """Turn what the readers of archives raise for one that is damaged into
+    `InvalidArchive`."""
     try:
         yield
     except InvalidArchive:
@@ -87,6 +88,6 @@ def _as_invalid() -> Iterator[None]:
         raise InvalidArchive(f"it is damaged: {readable(error)}") from None
     except OSError as error:
         # Without a number it is gzip or bz2 that says so; zip seeks before the beginning.
-        if error.errno not in (None, errno.EINVAL):
+        if error.errno not in (None, errno.EINVAL, errno.ENAMETOOLONG):
             raise
         raise InvalidArchive(f"it is damaged: {readable(error)}") from None

@@ -1,8 +1,7 @@
 """What is compressed, as a stream of what it holds; told by how it begins, not by its
 name.
 
-gzip, bzip2, xz and lzip are of the standard library. Zstandard is from Python 3.14 on;
-before that it takes ``backports.zstd`` or the program ``zstd``.
+gzip, bzip2, xz, lzip and Zstandard.
 """
 
 from __future__ import annotations
@@ -10,23 +9,17 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 from ..errors import InvalidArchive
 from ..printable import readable
+from ..zstandard import ZstdError, open_zstd
 
 _GZIP, _BZIP2, _XZ, _LZIP = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"LZIP"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZIP = (b"PK\3\4", b"PK\5\6")
-_WINDOW_LOG = 27
-"""Of Zstandard: 128 MiB of memory, at most."""
 
 
 class Readable(Protocol):
@@ -42,6 +35,11 @@ def is_zip(file: IO[bytes]) -> bool:
     return _beginning(file).startswith(_ZIP)
 
 
+def is_compressed(begin: bytes) -> bool:
+    """Whether a file is compressed whose first bytes these are: six, if it has so many."""
+    return begin.startswith((_GZIP, _BZIP2, _XZ, _LZIP, _ZSTD))
+
+
 def _beginning(file: IO[bytes]) -> bytes:
     begin = file.read(6)
     file.seek(0)
@@ -52,8 +50,8 @@ def _beginning(file: IO[bytes]) -> bytes:
 def decompressed(file: IO[bytes]) -> Iterator[Readable]:
     """What the regular `file` holds, or itself where it is not compressed.
 
-    Raises `InvalidArchive` where nothing here can decompress it; reading raises what the
-    library for the format does.
+    Reading raises what the library for the format does, and `InvalidArchive` where
+    Zstandard would need more than 128 MiB of memory.
     """
     begin = _beginning(file)
     if begin.startswith(_ZSTD):
@@ -74,61 +72,8 @@ def decompressed(file: IO[bytes]) -> Iterator[Readable]:
 
 @contextmanager
 def _zstd(file: IO[bytes]) -> Iterator[Readable]:
-    library = _zstd_library()
-    if library is not None:
-        limit = {library.DecompressionParameter.window_log_max: _WINDOW_LOG}
-        try:
-            with library.ZstdFile(file, options=limit) as stream:
-                yield stream
-        except library.ZstdError as error:
-            raise InvalidArchive(f"it is damaged: {readable(error)}") from None
-        return
-    program = shutil.which("zstd")
-    if program is None:
-        raise InvalidArchive(
-            "it is compressed with Zstandard, which this Python does not know: install the"
-            " program zstd, or the package backports.zstd"
-        )
-    with _running([program, "-dcq", f"--memory={1 << _WINDOW_LOG}"], file) as stream:
-        yield stream
-
-
-def _zstd_library() -> Any:
-    for name in ("compression.zstd", "backports.zstd"):
-        try:
-            return import_module(name)
-        except ImportError:
-            continue
-    return None
-
-
-@contextmanager
-def _running(command: list[str], file: IO[bytes]) -> Iterator[_Output]:
-    os.lseek(file.fileno(), 0, os.SEEK_SET)  # what was read ahead here, it must read too
-    with (
-        tempfile.TemporaryFile() as errors,
-        subprocess.Popen(
-            command, stdin=file, stdout=subprocess.PIPE, stderr=errors
-        ) as process,
-    ):
-        try:
-            yield _Output(process, errors)
-        finally:
-            process.kill()
-
-
-class _Output:
-    """What a program makes of a file; that it failed is told in the place of the end."""
-
-    def __init__(self, process: subprocess.Popen[bytes], errors: IO[bytes]):
-        self._process = process
-        self._errors = errors
-
-    def read(self, size: int) -> bytes:
-        assert self._process.stdout is not None
-        data = self._process.stdout.read(size)
-        if not data and self._process.wait():
-            self._errors.seek(0)
-            said = self._errors.read(2000).decode(errors="replace").strip()
-            raise InvalidArchive(f"it is damaged: {readable(said)}")
-        return data
+    try:
+        with open_zstd(file) as stream:
+            yield stream
+    except ZstdError as error:
+        raise InvalidArchive(f"it is damaged: {readable(error)}") from None

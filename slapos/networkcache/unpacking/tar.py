@@ -8,10 +8,13 @@ from typing import IO
 from ..digest import pieces_of
 from ..errors import InvalidArchive
 from .decompression import Readable, decompressed
-from .tree import Tree, refused
+from .tree import MemberSink, refused
 
 _HEADERS = 1 << 20
-"""Bytes between the data of two members, at most: headers are kept in memory."""
+"""Bytes between the data of two members, at most, besides those that are read ahead:
+headers are kept in memory."""
+_BUFFER = 1 << 18
+"""Bytes read at a time."""
 _PADDING = 1 << 24
 """Bytes after the last member, at most: tapes had large blocks."""
 
@@ -53,21 +56,22 @@ class _Member(tarfile.TarInfo):
         return member
 
 
-def unpack_tar(file: IO[bytes], tree: Tree) -> None:
-    """Put all members of the tar `file` into `tree`, and read it to its very end."""
+def unpack_tar(file: IO[bytes], sink: MemberSink) -> None:
+    """Put all members of the tar `file` into `sink`, and read it to its very end."""
     with decompressed(file) as stream:
         metered = _Metered(stream)
         metered.allow(0)
         with tarfile.open(
             fileobj=metered,  # type: ignore[call-overload]
             mode="r|",
+            bufsize=_BUFFER,
             tarinfo=_Member,
             encoding="utf-8",
             errors="surrogateescape",
         ) as tar:
             for member in tar:
                 metered.allow(member.size)
-                _take_member(tar, member, tree)
+                _take_member(tar, member, sink)
                 metered.allow(0)
         # Whether what was compressed is right is told by its very end.
         metered.allow(_PADDING)
@@ -75,19 +79,19 @@ def unpack_tar(file: IO[bytes], tree: Tree) -> None:
             pass
 
 
-def _take_member(tar: tarfile.TarFile, member: tarfile.TarInfo, tree: Tree) -> None:
+def _take_member(tar: tarfile.TarFile, member: tarfile.TarInfo, sink: MemberSink) -> None:
     name = member.name
     if member.issparse() or any(key.startswith("GNU.sparse") for key in member.pax_headers):
         raise refused(name, "has holes (a sparse file)")
     if member.isreg():
         data = tar.extractfile(member)
         assert data is not None
-        tree.file(name, member.size, member.mode, pieces_of(data), member.mtime)
+        sink.file(name, member.size, member.mode, pieces_of(data), member.mtime)
     elif member.isdir():
-        tree.folder(name)
+        sink.folder(name)
     elif member.islnk():
-        tree.hard_link(name, member.linkname)
+        sink.hard_link(name, member.linkname)
     elif member.issym():
-        tree.link(name, member.linkname)
+        sink.link(name, member.linkname)
     else:
         raise refused(name, f"is no file, folder or link (type {member.type!r})")

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from ..errors import InvalidArchive
+from ..links import Name, leaves
 from ..printable import readable
 
 _GIB = 1 << 30
+_PATH_LIMIT = 4096
+"""Bytes of a path, its end included, in system calls."""
 _DEPTH = 200
 """Folders in each other, at most: what removes a tree later goes down by recursion."""
-_HOPS = 40
-"""Links that a system follows in one path, at most."""
-
-Name = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,25 @@ class Bounds:
     members: int = 1_000_000
 
 
+class MemberSink(Protocol):
+    """Takes the members of an archive, as they come."""
+
+    def folder(self, name: str) -> None: ...
+
+    def file(
+        self,
+        name: str,
+        size: int,
+        mode: int,
+        pieces: Iterable[bytes],
+        modified: float | None = None,
+    ) -> None: ...
+
+    def hard_link(self, name: str, target: str) -> None: ...
+
+    def link(self, name: str, target: str) -> None: ...
+
+
 class _Kind(Enum):
     FOLDER = "a folder"
     FILE = "a file"
@@ -40,11 +59,24 @@ class _Kind(Enum):
 
 
 class Tree:
-    """What was unpacked so far, under `root`, which is made here."""
+    """What was unpacked so far, under `root`, which is made here.
 
-    def __init__(self, root: str, bounds: Bounds):
+    One that is `ordered` refuses a folder that is named twice, or not before what is in
+    it. With `absolute_links` these are left to its user, see `links`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        bounds: Bounds,
+        *,
+        ordered: bool = False,
+        absolute_links: bool = False,
+    ):
         self.root = root
         self._bounds = bounds
+        self._ordered = ordered
+        self._absolute_links = absolute_links
         self._kinds: dict[Name, _Kind] = {(): _Kind.FOLDER}
         self._links: dict[Name, str] = {}
         self._members = 0
@@ -54,7 +86,7 @@ class Tree:
     def folder(self, name: str) -> None:
         """Make a folder with the mode of any new one, unless it is there already."""
         parts = self._parts(name)
-        if self._kinds.get(parts) is not _Kind.FOLDER:
+        if self._ordered or self._kinds.get(parts) is not _Kind.FOLDER:
             os.mkdir(self._new(parts, name, _Kind.FOLDER))
 
     def file(
@@ -90,12 +122,15 @@ class Tree:
         if self._kinds.get(earlier) is not _Kind.FILE:
             raise refused(name, f"is a hard link to {readable(target)}, no earlier file")
         new = self._new(self._parts(name), name, _Kind.HARD_LINK)
-        os.link(self._path(earlier), new)
+        os.link(self.path(earlier), new)
 
     def link(self, name: str, target: str) -> None:
         """Remember a symbolic link; see `make_links`."""
-        if not target or target.startswith("/") or "\0" in target:
-            raise refused(name, f"is a link out of the folder, to {readable(target)}")
+        absolute = target.startswith("/") and not self._absolute_links
+        if not target or absolute or "\0" in target:
+            raise link_out(name, target)
+        if len(os.fsencode(target)) >= _PATH_LIMIT:
+            raise refused(name, "is a link to what is no path: it is too long")
         parts = self._parts(name)
         self._new(parts, name, _Kind.LINK)
         self._links[parts] = target
@@ -108,6 +143,8 @@ class Tree:
             above = parts[:depth]
             kind = self._kinds.get(above)
             if kind is None:
+                if self._ordered:
+                    raise refused(name, "is in a folder that was not named before")
                 self._count()
                 os.mkdir(self._new(above, name, _Kind.FOLDER))
             elif kind is not _Kind.FOLDER:
@@ -119,7 +156,7 @@ class Tree:
         if parts in self._kinds:
             raise refused(name, "is there twice")
         self._kinds[parts] = kind
-        return self._path(parts)
+        return self.path(parts)
 
     def _count(self) -> None:
         """A folder counts as often as it is named, or there might be no end of it."""
@@ -129,7 +166,8 @@ class Tree:
                 f"there are more than {self._bounds.members} members in it, the limit"
             )
 
-    def _path(self, parts: Name) -> str:
+    def path(self, parts: Name) -> str:
+        """Where a member is."""
         return os.path.join(self.root, *parts)
 
     # -- when all is known
@@ -145,45 +183,32 @@ class Tree:
             raise InvalidArchive("its top is not a single folder, which could be stripped")
         return ()
 
+    @property
+    def links(self) -> Mapping[Name, str]:
+        """The symbolic links so far, and what each says."""
+        return self._links
+
+    def is_file(self, parts: Name) -> bool:
+        """Whether a member is a file, and not another name of one."""
+        return self._kinds.get(parts) is _Kind.FILE
+
     def make_links(self, top: Name) -> None:
         """Make the symbolic links, none of which leads out of `top`."""
         for parts, target in self._links.items():
-            if self._leaves(parts, top):
-                raise refused(
-                    "/".join(parts), f"is a link out of the folder, to {readable(target)}"
-                )
+            if leaves(parts, self._links, top):
+                raise link_out("/".join(parts), target)
         for parts, target in self._links.items():
-            os.symlink(target, self._path(parts))
-
-    def _leaves(self, link: Name, top: Name) -> bool:
-        """Follow a link as the system would, through the other ones; what is not there
-        counts as a folder, since it may become one."""
-        place = list(link[:-1])
-        ahead = self._links[link].split("/")[::-1]
-        hops = 1
-        while ahead:
-            step = ahead.pop()
-            if step in ("", "."):
-                continue
-            if step == "..":
-                if len(place) <= len(top):
-                    return True
-                place.pop()
-                continue
-            place.append(step)
-            target = self._links.get(tuple(place))
-            if target is not None:
-                place.pop()
-                ahead += target.split("/")[::-1]
-                hops += 1
-                if hops > _HOPS:  # a loop leads nowhere, but not all programs know
-                    return ".." in ahead
-        return False
+            os.symlink(target, self.path(parts))
 
 
 def refused(name: str, why: str) -> InvalidArchive:
     """The error of an archive in which the member `name` is what it must not be."""
     return InvalidArchive(f"{readable(name)} in it {why}")
+
+
+def link_out(name: str, target: str) -> InvalidArchive:
+    """The same of a symbolic link."""
+    return refused(name, f"is a link out of the folder, to {readable(target)}")
 
 
 def _parse(name: str) -> Name:

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from .. import layout
 from ..configuration import add_assignments, add_config_arguments, read_places
 from ..terminal import add_json_argument, escape_output
-from . import check_files, check_options, check_trust
+from . import check_files, check_options, check_releases, check_trust
 from .check_options import Value
 from .finding import Finding, Mark, code_of
 
@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     findings += check_trust.check_list(config)
     findings += check_trust.check_key(config)
     findings += check_files.check_files(config)
+    findings += check_releases.check_releases(config, arguments.config)
     findings += probing.probe(config)
     values = check_options.values_of(config, merged, arguments.config)
     if arguments.json:

@@ -86,7 +86,7 @@ def _check_use(config: Config) -> Iterator[Finding]:
         )
     half = {
         "signature-private-key-file": config.private_key_file,
-        "upload-cache-url and upload-dir-url": config.upload,
+        "upload-cache-url and upload-dir-url": config.upload or config.binary_upload,
     }
     missing = [option for option, value in half.items() if value is None]
     if len(missing) == 1:
