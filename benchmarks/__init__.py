@@ -5,3 +5,9 @@ alone: ``python -m benchmarks verify stalled``. Rounds of the incumbent and of o
 turns, so that whatever else the machine does hits both; the medians are compared. Rates
 depend on the machine, ratios hardly do.
 """
+
+import sys
+from pathlib import Path
+
+# What the tests have of other people's programs and of real software is measured, too.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.incumbents import Unavailable
+from incumbents import Unavailable
 
 from . import __doc__ as description
 from . import (
@@ -18,6 +18,7 @@ from . import (
     fetch,
     lookup,
     memory,
+    releases,
     stalled,
     upload,
     verify,
@@ -35,6 +36,7 @@ BENCHMARKS = {
     "dead-runs": dead_runs.run,
     "stalled": stalled.run,
     "extension": extension.run,
+    "release": releases.run,
 }
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from nodes import Node, part
+from origin import Origin
+
 from slapos.networkcache.certificates import generate
-from tests.nodes import Node, part
-from tests.origin import Origin
 
 from .dead import WAYS, dead
 from .rows import Row, in_turn

@@ -16,12 +16,13 @@ import time
 from functools import partial
 from pathlib import Path
 
+from incumbents import clean, client_environment
+
 from slapos.networkcache.binding import Request
 from slapos.networkcache.certificates import Signer, generate
 from slapos.networkcache.client import Client
 from slapos.networkcache.config import Config
 from slapos.networkcache.entry import Key
-from tests.incumbents import clean, client_environment
 
 from .entries import legacy_pair_for, pair_for, publish
 from .rows import Row, take_turns

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tests.incumbents import old_server
+from incumbents import old_server
 
 __all__ = ["Server", "Services", "old_server", "our_server"]
 

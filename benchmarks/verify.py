@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from incumbents import clean, client_environment
 
 from slapos.networkcache.binding import Request
 from slapos.networkcache.certificates import CertificateList, PrivateKey, Signer
 from slapos.networkcache.trust import Policy
-from tests.incumbents import clean, client_environment
 
 from .entries import legacy_pair_for, pair_for
 from .rows import Row, take_turns
