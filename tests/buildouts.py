@@ -47,7 +47,7 @@ mostly_long = pytest.mark.parametrize(
 RECIPE_EGG = {"3.3": "2.0.7", "4.1.12": "2.0.7", "5.2.0": "4.0.0", "6.0.1": "4.0.0"}
 
 DEPENDENCIES = {
-    "backports.zstd": "1.8.0",
+    "backports-zstd": "1.8.0",
     "certifi": "2026.10.19.post1",
     "cffi": "2.1.1",
     "charset-normalizer": "3.5.2",

@@ -138,7 +138,7 @@ def test_names_that_are_long_or_no_text(workshop: Workshop) -> None:
 
 
 def test_what_is_the_nodes_own(workshop: Workshop) -> None:
-    """Marks, passwords, caches, and what programs leave at home; at the top alone."""
+    """Marks, passwords, caches, and what programs leave at home: most at the top alone."""
     own = (
         ".completed", ".netrc", ".netrc.swp", ".cache/pip/x", ".git-credentials", ".pypirc",
         ".config/pip/pip.conf", ".git/config", ".pydistutils.cfg", "extends-cache/0123",
@@ -156,7 +156,11 @@ def test_what_is_the_nodes_own(workshop: Workshop) -> None:
     assert {name for name in names if name.startswith((".", "e"))} == {
         ".installed.cfg", ".shared", ".shared/x",
     }  # fmt: skip
-    assert set(names) >= {*kept, *(f"parts/{name}" for name in own)}
+    below = {name for name in own if name not in (".netrc", ".networkcache-build.cfg")}
+    assert {name for name in names if name in {f"parts/{other}" for other in own}} == {
+        f"parts/{name}" for name in below
+    }
+    assert set(names) >= set(kept)
     assert archive.packed.archived.secret == ()
 
 

@@ -75,7 +75,6 @@ def test_an_owner_without_an_account(folder: Path) -> None:
     [
         (0, NOBODY, 0o755),
         (0, 0, 0o777),
-        (0, 0, 0o775),
         (NOBODY, OTHER, 0o755),
         (NOBODY, OTHER, 0o777),
     ],

@@ -170,7 +170,7 @@ def test_a_disk_that_turns_out_to_be_full(
     node = make(**FORCED).node
     config, root = tmp_path / "slapos.cfg", node.software_root
     write_config(config, slapos={"software_root": root}, networkcache=node.options)
-    script = f'mount -t tmpfs -o size=9m,nr_inodes=20 none {root} && exec "$@"'
+    script = f'mount -t tmpfs -o size=9m,nr_inodes=20,mode=755 none {root} && exec "$@"'
     command = ["release", "install", URL, "-c", str(config)]
     done = subprocess.run(
         [*unshare, "sh", "-c", script, "-", SCRIPTS / "networkcache", *command],
@@ -350,6 +350,6 @@ def test_strange_files_are_listed_as_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert len(rows) == 2 * len(STRANGE)
-    assert {(row["url"], row["state"], row["signers"]) for row in rows} == {
-        (None, "complete", None)
-    }
+    assert {(row["url"], row["state"]) for row in rows} == {(None, "complete")}
+    unknown = [{"name": "somebody unknown", "fingerprint": ""}]
+    assert all(row["signers"] in (None, unknown) for row in rows)

@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from conftest import Memory, Site
+from conftest import Site
 from nodes import part
 
 from slapos.networkcache.errors import Code
 from slapos.networkcache.storage import Stored
-from slapos.networkcache.testing import faults
+from slapos.networkcache.testing import NetworkCache, faults
 from slapos.networkcache.transport import CONNECTIONS
 
 CONTENT = "GET /shacache/"
@@ -50,10 +50,10 @@ def filled(observed: Site) -> Site:
 
 
 @pytest.fixture
-def far(filled: Site) -> Iterator[Memory]:
+def far(filled: Site) -> Iterator[NetworkCache]:
     """Another cache with the same in it."""
     near = filled.cache
-    with Memory() as far:
+    with NetworkCache() as far:
         for digest in near.contents:
             far.contents.put(near.contents.open(digest).pieces())
         for key, stack in near.entries.get(list(near.entries)).items():
@@ -85,7 +85,7 @@ def run_node(site: Site, *options: str, **how) -> dict:
     return found
 
 
-def before(site: Site, far: Memory) -> str:
+def before(site: Site, far: NetworkCache) -> str:
     """The options by which the cache of a site is asked before another one."""
     near, then = site.cache.source, far.source
     return (
@@ -94,7 +94,7 @@ def before(site: Site, far: Memory) -> str:
     )
 
 
-def contents_asked(cache: Memory) -> int:
+def contents_asked(cache: NetworkCache) -> int:
     return sum(str(request).startswith(CONTENT) for request in cache.requests)
 
 
@@ -121,7 +121,7 @@ def test_the_next_source_is_asked(filled, far, death):
         assert len(filled.cache.requests) < FILES
 
 
-def dies(cache: Memory, death: str) -> None:
+def dies(cache: NetworkCache, death: str) -> None:
     """Let it give some contents, and then none."""
     cache.plan(lambda answer: answer, CONTENT, times=GIVEN)
     cache.plan(DYING[death], CONTENT)

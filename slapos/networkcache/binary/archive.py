@@ -11,6 +11,7 @@ those that they name.
 from __future__ import annotations
 
 import os
+import re
 import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -20,13 +21,13 @@ from typing import IO, Protocol, TypeVar
 from ..digest import PIECE, Digests, Hasher
 from ..download import Progress
 from ..links import Name, leaves
-from ..urls import redact
+from ..urls import has_secret
 from ..zstandard import ZstdCompressor
 from .compressed import changeable_end, hides
-from .installed import ORIGIN, Signer, is_of_the_node, signers_in
+from .installed import ORIGIN, Signer, is_of_the_node, is_release, signers_in
 from .manifest import MANIFEST, Manifest, Offsets, Spans
-from .prefixes import Data, Span, leads_into, moved, occurrences
-from .shared_parts import SharedPart, TreeDigest, top_of
+from .prefixes import Data, Span, leads_into, occurrences, without_filling
+from .shared_parts import SHARED, SharedPart, TreeDigest, top_of
 from .survey import Survey
 from .walking import content, entries, is_program
 
@@ -35,8 +36,11 @@ T = TypeVar("T")
 _ZSTD_LEVEL = 3
 _GZIP_LEVEL = 6
 _GZIP = zlib.MAX_WBITS | 16
-_CONFIGURATIONS = (".installed.cfg", "buildout.cfg", ".git/config")
+_CONFIGURATION = re.compile(
+    r"(.*/)?(\.installed\.cfg|buildout\.cfg|[^/]*\.git(/modules/.+)?/config)\Z"
+)
 """Files that have URLs in them, and may have passwords in those."""
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^\s\"'<>]+)")
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,9 @@ class Archived:
 
     For who publishes: files in which a folder is named and cannot be changed (`hidden`),
     what is neither file nor folder nor link (`left_out`), links that lead out of the
-    release (`leaving`), files with a secret in a URL (`secret`), and what was `taken` from
-    an archive, by the file that says so, with those who signed that.
+    release (`leaving`), files with a secret in a URL (`secret`), files of shared parts that
+    are `tied` to the release, since they name it, and what was `taken` from an archive, by
+    the file that says so, with those who signed that.
     """
 
     content: Digests
@@ -59,6 +64,7 @@ class Archived:
     left_out: tuple[str, ...] = ()
     leaving: tuple[str, ...] = ()
     secret: tuple[str, ...] = ()
+    tied: tuple[str, ...] = ()
     taken: Mapping[str, tuple[Signer, ...]] = field(default_factory=dict)
 
 
@@ -163,25 +169,32 @@ class _Names:
     def __init__(self, prefixes: Sequence[str]):
         self.prefixes = prefixes
         self.used: set[SharedPart] = set()
+        self.tied: list[str] = []
+        """Files of shared parts that name the release."""
         self._found: dict[str, list[list[Span]]] = {}
         self._links: dict[Name, str] = {}
 
     def in_file(self, member: str, data: Data) -> None:
         end = changeable_end(data)
-        all = [list(occurrences(data, prefix)) for prefix in self.prefixes]
-        for number, spans in enumerate(all):
+        found = [list(occurrences(data, prefix)) for prefix in self.prefixes]
+        for number, spans in enumerate(found):
             for span in spans:
                 self._note_part(number, data, span.end)
-        found = [[span for span in spans if span.end <= end] for spans in all]
-        if any(found):
-            self._found[member] = found
+        if member.startswith(f"{SHARED}/") and found[0]:
+            # It is of many releases: it cannot name the place of each.
+            self.tied.append(member)
+            found[0] = []
+        kept = _apart(found)
+        kept = [[span for span in spans if span.end <= end] for spans in kept]
+        if any(kept):
+            self._found[member] = kept
 
     def in_link(self, member: str, target: str) -> None:
         self._links[tuple(member.split("/"))] = target
+        text = os.fsencode(without_filling(target))
         for number, prefix in enumerate(self.prefixes):
             if leads_into(target, prefix):
-                plain = moved(target, prefix, prefix)  # without repeated slashes
-                self._note_part(number, os.fsencode(plain), len(prefix))
+                self._note_part(number, text, len(prefix))
 
     def _note_part(self, number: int, text: Data, end: int) -> None:
         """Note the shared part that is named where the name of a prefix ends."""
@@ -238,7 +251,7 @@ class _Packer:
         self._survey = survey
         self._progress = progress
         self._folders: set[str] = set()
-        self._hard: dict[tuple[str, int, int], tuple[str, str]] = {}
+        self._hard: dict[tuple[str, int, int], str] = {}
         self._parts: dict[SharedPart, str] = {}
         self._hidden: list[str] = []
         self._left_out: list[str] = []
@@ -261,9 +274,12 @@ class _Packer:
             self._parts[part] = digest.hex()
 
     def _walk(self, place: _Place, path: str) -> None:
-        for entry in entries(path):
+        found = entries(path)
+        is_top = place.is_top_of_release
+        is_home = is_top or is_release({entry.name for entry in found})
+        for entry in found:
             inner = place.inner(entry.name)
-            if is_of_the_node(entry.name, at_top=place.is_top_of_release):
+            if is_of_the_node(entry.name, is_home=is_home, is_top=is_top):
                 self._note_origin(inner, entry.path)
             elif entry.is_symlink():
                 self._add_link(inner, entry.path)
@@ -298,10 +314,10 @@ class _Packer:
     def _add_file(self, place: _Place, path: str) -> None:
         with content(path) as (data, status):
             identity = place.top, status.st_dev, status.st_ino
-            first, first_path = self._hard.setdefault(identity, (place.member, path))
+            first = self._hard.setdefault(identity, place.member)
             if first != place.member:
                 self._tar.hard_link(place.member, first, status)
-                self._survey.add_link(path, first_path)
+                self._survey.add(path, data)
             else:
                 self._take(place.member, path, data, status)
             if place.digest is not None:
@@ -313,7 +329,7 @@ class _Packer:
         self._survey.add(path, data)
         if hides(data, self._names.prefixes):
             self._hidden.append(member)
-        if member.endswith(_CONFIGURATIONS) and _has_secret(data):
+        if _CONFIGURATION.match(member) and _has_secret(data):
             self._secret.append(member)
         if self._progress is not None:
             self._progress(self._tar.size, None)
@@ -321,6 +337,7 @@ class _Packer:
     def finish(self, top: str) -> Archived:
         manifest = self._names.manifest(self._parts)
         data = manifest.serialised()
+        Manifest.parse(data)  # what nobody would take is not packed
         self._tar.file(f"{top}/{MANIFEST}", data)
         return Archived(
             self._tar.finish(),
@@ -332,6 +349,7 @@ class _Packer:
             tuple(self._left_out),
             tuple(name for name, number in manifest.links.items() if number is None),
             tuple(self._secret),
+            tuple(self._names.tied),
             self._taken,
         )
 
@@ -364,6 +382,28 @@ def _without_empty_end(lists: list[list[T]]) -> list[list[T]]:
     return lists
 
 
+def _apart(found: list[list[Span]]) -> list[list[Span]]:
+    """What stands inside of another name, which is longer, is left out."""
+    if sum(map(bool, found)) < 2:
+        return found
+    kept: list[tuple[Span, int]] = []
+    for span, number in sorted((s, n) for n, spans in enumerate(found) for s in spans):
+        if kept and kept[-1][0].overlaps(span):
+            if span.length <= kept[-1][0].length:
+                continue
+            kept.pop()
+        kept.append((span, number))
+    return [[s for s, n in kept if n == number] for number in range(len(found))]
+
+
 def _has_secret(data: Data) -> bool:
+    """Whether there is a URL with a password, or a header with one."""
     text = data[:].decode("utf-8", "replace")
-    return redact(text) != text
+    if "extraheader" in text.lower():
+        return True
+    for scheme, rest in _URL.findall(text):
+        user, at, _ = rest.partition("/")[0].rpartition("@")
+        is_web = scheme.lower() in ("http", "https")
+        if (at and ":" in user) or (is_web and has_secret(f"{scheme}://{rest}")):
+            return True
+    return False

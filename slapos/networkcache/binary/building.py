@@ -87,7 +87,7 @@ def _passwords(folder: str, owner: Owner) -> Iterator[None]:
     source, path = os.path.join(owner.home, ".netrc"), os.path.join(folder, ".netrc")
     try:
         with owner.acting():
-            data = read_small(source)
+            data = read_small(source, over_links=True)
     except OSError:
         yield
         return

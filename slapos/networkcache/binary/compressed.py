@@ -15,19 +15,28 @@ from .prefixes import Data, occurrences
 
 _LIMIT = 16 << 20
 """Bytes that are decompressed of a file, at most: this is to warn, not to prove."""
+_COMMENT_LIMIT = 22 + (1 << 16)
+"""Bytes from the beginning of the end of a zip, with its comment."""
 _ZIP_BEGINS, _ZIP_ENDS = b"PK\3\4", b"PK\5\6"
 
 
 def changeable_end(data: Data) -> int:
     """Where a zip archive begins in a file, be it after a script that runs it: its members
     have checksums, and cannot be changed. The size of a file without one."""
-    if data[:4] != _ZIP_BEGINS and data[-22:-18] != _ZIP_ENDS:
+    if not _may_be_zip(data):
         return len(data)
     try:
         with as_invalid(), zipfile.ZipFile(_stream(data)) as archive:
             return min((m.header_offset for m in archive.infolist()), default=len(data))
     except InvalidArchive:
         return len(data)
+
+
+def _may_be_zip(data: Data) -> bool:
+    """Of a script, the end may have a comment."""
+    if data[:2] == b"#!":
+        return data.rfind(_ZIP_ENDS, max(0, len(data) - _COMMENT_LIMIT)) >= 0
+    return data[:4] == _ZIP_BEGINS or data[-22:-18] == _ZIP_ENDS
 
 
 def hides(data: Data, prefixes: Sequence[str]) -> bool:

@@ -83,6 +83,8 @@ def install(
             for member in sorted(manifest.parts)
         ]
         there = {part.place for part in parts if part.is_there()}
+        if shared_work is not None:
+            _sync(shared_work)
         for part in parts:
             if part.place not in there:  # be it from two folders of the builder
                 part.put(marks)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from configparser import ConfigParser, Error
 from dataclasses import dataclass
 from enum import Enum
@@ -23,6 +23,10 @@ BUILD_CONFIGURATION = ".networkcache-build.cfg"
 BUILD_FOLDER = ".networkcache-build"
 """Beginning of the name of the folder in which releases are built that are moved later."""
 
+MANIFEST = ".networkcache-manifest.json"
+"""What the archive has besides the release; see `manifest`."""
+
+_MARKS = frozenset((COMPLETED, ORIGIN, BUILD_CONFIGURATION))
 _OURS = ".networkcache-"
 _OF_BUILDOUT = (".installed.cfg", ".shared")
 _CACHES = ("extends-cache",)
@@ -45,6 +49,9 @@ class Signer:
 
     def __str__(self) -> str:
         return self.name or self.fingerprint
+
+
+_UNKNOWN = Signer("somebody unknown", "")
 
 
 @dataclass(frozen=True)
@@ -91,12 +98,17 @@ def software_url(folder: str) -> str | None:
 
 
 def signers_in(mark: str) -> tuple[Signer, ...] | None:
-    """What the file `mark`, an `ORIGIN`, says of signers; None where it does not."""
+    """On whose word that was taken which has the file `mark`, an `ORIGIN`; None where there
+    is none, or it says that it was built here."""
     try:
         signers = json.loads(read_small(mark))["signers"]
+        if signers is None:
+            return None
         return tuple(Signer(str(s["name"]), str(s["fingerprint"])) for s in signers)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return (_UNKNOWN,)
 
 
 def marks_of(
@@ -116,11 +128,19 @@ def now() -> bytes:
     return time.asctime().encode()
 
 
-def is_of_the_node(name: str, *, at_top: bool) -> bool:
-    """Whether what has that name in a release, `at_top` or below, is the node's own: a
-    mark, a password, a cache, what programs leave at home."""
-    if name == ORIGIN:
+def is_release(names: Collection[str]) -> bool:
+    """Whether a folder with these names in it is a release: home, to what builds it."""
+    return "buildout.cfg" in names and not _MARKS.isdisjoint(names)
+
+
+def is_of_the_node(name: str, *, is_home: bool, is_top: bool = False) -> bool:
+    """Whether what has that name is the node's own: a mark, a password, a cache, what
+    programs leave at home. `is_home` tells whether it is directly in a release, and
+    `is_top` whether in the one that is packed, and not in a part of it."""
+    if name.startswith(_OURS):
+        return is_top or name != MANIFEST
+    if name == ".netrc":
         return True
-    if not at_top or name in _OF_BUILDOUT:
+    if not is_home or name in _OF_BUILDOUT or (name == COMPLETED and not is_top):
         return False
     return name.startswith(".") or name in _CACHES

@@ -28,11 +28,10 @@ from typing import Any
 
 from ..errors import InvalidArchive, NotBelieved
 from ..printable import readable
+from .installed import MANIFEST as MANIFEST
 from .prefixes import Span, check_prefix
 from .shared_parts import SharedPart
 
-MANIFEST = ".networkcache-manifest.json"
-"""Its name in the top folder of the release."""
 MANIFEST_LIMIT = 64 << 20
 """Bytes of a manifest, at most."""
 _FORMAT = 1

@@ -16,6 +16,8 @@ from .incumbent import ROOT
 from .ownership import SAFE_UMASK
 from .prefixes import check_prefix, is_within
 
+_EFFECTIVE = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+
 
 @dataclass(frozen=True)
 class Node:
@@ -84,8 +86,12 @@ class Node:
     def destination(self, url: str) -> Destination:
         """The same, with the folder that shared parts are put into: the first that may be
         written, as the recipes choose it."""
-        writable = (f for f in self.shared_folders if os.access(f, os.W_OK, **_EFFECTIVE))
+        writable = filter(_may_write, self.shared_folders)
         return Destination(self.place(url), next(writable, None))
 
 
-_EFFECTIVE = {"effective_ids": True} if os.access in os.supports_effective_ids else {}
+def _may_write(folder: str) -> bool:
+    """Or make it, where it is not there yet."""
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    return os.access(folder, os.W_OK, **_EFFECTIVE)

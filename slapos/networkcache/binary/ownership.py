@@ -18,9 +18,6 @@ SAFE_UMASK = 0o027
 """Of what is made in a software root, as slapgrid makes it: others may not read it."""
 
 
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-
-
 @dataclass(frozen=True)
 class _Account:
     """A user and groups to act as, and where that one is at home."""
@@ -69,7 +66,8 @@ class Owner:
         if os.geteuid() != 0:
             return
         own = 0 if self.account is None else self.account.uid
-        if status.st_uid not in (0, own) or (own == 0 and status.st_mode & _OTHERS_WRITE):
+        others = stat.S_IWOTH | (stat.S_IWGRP if status.st_gid else 0)
+        if status.st_uid not in (0, own) or (own == 0 and status.st_mode & others):
             raise InvalidConfiguration(
                 f"others than the owner of software_root may write in {folder}: give it to"
                 " that one, and to nobody else"

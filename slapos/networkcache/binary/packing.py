@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
 from ..download import Progress
-from ..errors import NotPublished, Reason
+from ..errors import NotBelieved, NotPublished, Reason
 from ..key import urlmd5
 from ..urls import without_fragment
 from . import incumbent
@@ -66,6 +67,7 @@ def pack(
 
     Raises `NotBelieved` where nobody could take it from there, and `OSError`.
     """
+    _check_real(folder, *node.shared_folders)
     check_prefix(folder)
     top, format = urlmd5(url), node.config.binary_archive
     shared = [
@@ -96,6 +98,16 @@ def pack(
     return Packed(build, members, archived, tuple(_notes(archived, surveyed)), usable)
 
 
+def _check_real(*folders: str) -> None:
+    for folder in folders:
+        if (real := os.path.realpath(folder)) != folder:
+            raise NotBelieved(
+                Reason.UNFIT_PREFIX,
+                f"{folder} is reached over a link, and files may name {real} as well: such"
+                " a build cannot be moved",
+            )
+
+
 def _notes(archived: Archived, surveyed: Surveyed) -> Iterator[str]:
     for soname, files in sorted(surveyed.accidental.items()):
         yield f"{soname} is taken from this host, by {_some(files)}"
@@ -111,6 +123,8 @@ def _notes(archived: Archived, surveyed: Surveyed) -> Iterator[str]:
             " cannot be relocated:"
             f" {_some(archived.hidden)}"
         )
+    if archived.tied:
+        yield f"shared parts that name the release, and go on to: {_some(archived.tied)}"
     if archived.leaving:
         yield f"links that lead out of the release: {_some(archived.leaving)}"
     if archived.left_out:

@@ -124,10 +124,15 @@ def is_within(path: str, folder: str) -> bool:
 def leads_into(target: str, folder: str) -> bool:
     """Whether an absolute link leads to that folder, or below it. One with ``..`` does
     not: where that leads to depends on other links."""
-    return is_within(_SLASHES.sub("/", target), folder) and ".." not in target.split("/")
+    return is_within(without_filling(target), folder) and ".." not in target.split("/")
 
 
 def moved(target: str, built: str, destination: str) -> str:
     """What a link says that led into the folder `built`, and is to lead to the same in
     `destination`."""
-    return destination + _SLASHES.sub("/", target)[len(built) :]
+    return destination + without_filling(target)[len(built) :]
+
+
+def without_filling(path: str) -> str:
+    """A path without the slashes that fill it up."""
+    return _SLASHES.sub("/", path)

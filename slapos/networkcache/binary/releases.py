@@ -93,7 +93,7 @@ class Releases:
         self._cache_config = node.config.of_releases()
         self._bar = bar
         self._owner = Owner.of(node.software_root, node.umask)
-        for folder in node.shared_folders:
+        for folder in (node.software_root, *node.shared_folders):
             self._owner.check(folder)
 
     # -- what there is
@@ -335,13 +335,13 @@ class Releases:
         marks = [os.path.join(place, mark) for mark in (ORIGIN, MANIFEST)]
         if not any(map(os.path.exists, marks)):
             return place
-        own = signers_in(marks[0]) is None
+        own = os.path.exists(marks[0]) and signers_in(marks[0]) is None
         if folder != place and own and state_of(folder) is State.COMPLETE:
             return folder
-        raise NotPublished(
-            Reason.UNCHECKED_ORIGIN,
-            f"{place} was unpacked from an archive: only who built it may vouch for it",
-        )
+        why = f"{place} was unpacked from an archive: only who built it may vouch for it"
+        if own:
+            why = f"{folder}, where it was built, is gone: remove it, and build it again"
+        raise NotPublished(Reason.UNCHECKED_ORIGIN, why)
 
     def _remove_build_folder(self, url: str) -> None:
         """What was installed from there, or taken meanwhile, does not need it any more."""

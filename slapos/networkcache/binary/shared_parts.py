@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..links import Name
 from .installed import ORIGIN
-from .prefixes import Data
+from .prefixes import Data, without_filling
 from .walking import content, entries, is_program
 
 SHARED = "shared"
@@ -80,6 +80,8 @@ class TreeDigest:
         self._add("folder", name, b"")
 
     def add_link(self, name: str, target: str) -> None:
+        if target.startswith("/"):
+            target = without_filling(target)
         self._add("link", name, os.fsencode(target))
 
     def add_file(self, name: str, data: Data | bytearray, status: os.stat_result) -> None:

@@ -37,12 +37,9 @@ class Unpacked:
         self._top = top
         self._bounds = bounds
         self._progress = progress
-        self._trees = {
-            top: Tree(os.path.join(work, "tree"), bounds, ordered=True, absolute_links=True)
-        }
+        self._trees = {top: _tree_in(work, bounds)}
         if shared_work is not None:
-            root = os.path.join(shared_work, "tree")
-            self._trees[SHARED] = Tree(root, bounds, ordered=True, absolute_links=True)
+            self._trees[SHARED] = _tree_in(shared_work, bounds)
         self.members = 0
         self.size = 0
         self.elves: set[Name] = set()

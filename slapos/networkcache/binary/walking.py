@@ -39,10 +39,11 @@ def is_program(status: os.stat_result) -> bool:
     return bool(status.st_mode & stat.S_IXUSR)
 
 
-def read_small(path: str) -> bytes:
+def read_small(path: str, *, over_links: bool = False) -> bytes:
     """What is in a file that somebody else may have put there: the first MiB, and nothing
     but a file. Raises `OSError`."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if over_links else os.O_NOFOLLOW)
+    with open(os.open(path, flags), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "expected a file", path)
         return file.read(_SMALL)

@@ -80,7 +80,14 @@ def _beginning(purpose: str) -> str:
 
 def remove_tree(folder: str) -> None:
     """Remove a tree in which there may be folders that are only read."""
-    for path, _, _ in os.walk(folder):
-        with suppress(PermissionError):  # of somebody else: to remove it may work still
-            os.chmod(path, 0o700)
+    _open_up(folder)
+    for path, names, _ in os.walk(folder):
+        for name in names:
+            _open_up(os.path.join(path, name))
     shutil.rmtree(folder)
+
+
+def _open_up(folder: str) -> None:
+    with suppress(PermissionError):  # of somebody else: to remove it may work still
+        if not os.path.islink(folder):
+            os.chmod(folder, 0o700)
