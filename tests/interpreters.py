@@ -36,6 +36,8 @@ SLOW = (
     "test_prefetch.py",
     "test_readme.py",
     "test_readme_recipes.py",
+    "test_release_interrupted.py",
+    "test_releases.py",
     "test_server_durability.py",
     "test_server_stalled.py",
 )

@@ -23,7 +23,7 @@ from slapos.networkcache.binary import archive, walking
 from slapos.networkcache.binary.installed import ORIGIN
 from slapos.networkcache.binary.manifest import MANIFEST
 from slapos.networkcache.digest import Digests
-from slapos.networkcache.errors import NotPublished, Reason
+from slapos.networkcache.errors import NotBelieved, NotPublished, Reason
 from slapos.networkcache.zstandard import ZstdCompressor
 
 
@@ -164,6 +164,40 @@ def test_what_is_the_nodes_own(workshop: Workshop) -> None:
     assert archive.packed.archived.secret == ()
 
 
+@pytest.mark.parametrize(
+    "mark", [".completed", ".networkcache-build.cfg", ORIGIN, "not a release"]
+)
+def test_a_release_in_it_is_home_too(workshop: Workshop, mark: str) -> None:
+    """It has programs' files of its own; and all that shows that it is installed."""
+    private = {".cache/pip/x", ".ssh/id", ".pypirc", "extends-cache/0123"}
+    kept = {"buildout.cfg", ".installed.cfg", ".shared/x", MANIFEST, "bin/x", "x/.hidden"}
+    for name in (*private, *kept, mark):
+        workshop.write(f"parts/base/{name}", "x")
+    names = workshop.pack().members()
+    top = f"{NAME}/parts/base/"
+    packed = {name.removeprefix(top) for name, member in names.items() if member.isreg()}
+    if mark == "not a release":
+        kept |= private
+    if not mark.startswith(".networkcache-"):
+        kept.add(mark)
+    assert packed == {*kept, f"{NAME}/{MANIFEST}"}
+
+
+def test_passwords_and_what_is_ours_are_packed_at_no_depth(workshop: Workshop) -> None:
+    """But the manifest of what is a part of it."""
+    part = workshop.part("zlib", {"x": "x"})
+    workshop.write("named", str(part))
+    own = (".netrc", ".networkcache-build.cfg", f".networkcache-{NAME}-ab/tree/x")
+    for top in (workshop.release / "a/b", part, part / "a"):
+        for name in own:
+            put(top / name, "secret")
+        put(top / MANIFEST, "{}")
+    names = [name for name in workshop.pack().members() if "/." in name]
+    in_part = f"shared/0/zlib/{HASH}"
+    tops = (NAME, f"{NAME}/a/b", in_part, f"{in_part}/a")
+    assert sorted(names) == sorted(f"{top}/{MANIFEST}" for top in tops)
+
+
 def mark_by(signer: str) -> str:
     """What is in the mark of what was taken from an archive, on the word of `signer`."""
     signers = [{"name": f"of {signer}", "fingerprint": signer}]
@@ -198,22 +232,80 @@ def test_what_was_taken_from_an_archive_is_not_vouched_for(
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '{"signers": [{"name": "me", "finger',
+        '{"signers": [{"name": "me"}]}',
+        '{"signers": "me"}',
+        '{"signers": []}',
+        "{}",
+        "[]",
+    ],
+)
+@pytest.mark.parametrize("where", ["a release in it", "a shared part"])
+def test_a_mark_that_does_not_say_who_vouches(
+    workshop: Workshop, where: str, text: str
+) -> None:
+    """Whoever that is, it was not built here."""
+    part = workshop.part("zlib", {"x": "x"})
+    workshop.write("named", str(part))
+    put((workshop.release / "parts/base" if "in it" in where else part) / ORIGIN, text)
+    with pytest.raises(NotPublished) as refused:
+        workshop.pack().packed.check("me")
+    assert refused.value.reason is Reason.UNCHECKED_ORIGIN
+
+
+@pytest.mark.parametrize(
     "name",
-    [".installed.cfg", "buildout.cfg", "parts/a/buildout.cfg", "parts/a/.git/config"],
+    [
+        ".installed.cfg",
+        "buildout.cfg",
+        "parts/a/buildout.cfg",
+        "parts/a/.git/config",
+        "parts/a/.git/modules/b/config",
+        "parts/a/.git/modules/b/modules/c/config",
+        "parts/a.git/config",
+    ],
 )
 @pytest.mark.parametrize(
-    "url",
-    ["https://me:hunter2@host/x.tar.gz", "https://host/x.git?private_token=hunter2"],
+    "text",
+    [
+        "url = https://me:hunter2@host/x.tar.gz",
+        "url = https://me:hunter2@host",
+        "url = git+ssh://me:hunter2@host/x.git",
+        "url = https://host/x.git?private_token=hunter2",
+        "url = https://host/?token=hunter2",
+        "ExtraHeader = Authorization: Basic aHVudGVyMg==",
+    ],
 )
-def test_a_secret_that_buildout_wrote_down(workshop: Workshop, name: str, url: str) -> None:
+def test_a_secret_that_buildout_wrote_down(
+    workshop: Workshop, name: str, text: str
+) -> None:
     workshop.write("other/.git/config", "url = https://host/x.git")
     workshop.pack().packed.check("")
-    workshop.write(name, f"[part]\nurl = {url}\n")
+    workshop.write(name, f"[part]\n{text}\n")
     packed = workshop.pack().packed
     with pytest.raises(NotPublished) as refused:
         packed.check("")
     assert refused.value.reason is Reason.SECRET_URL
     assert str(refused.value) == f"there is a secret in {NAME}/{name}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "url = ssh://git@host/x.git",
+        "url = git+ssh://git@host/x.git",
+        "url = https://host/x.tar.gz#md5=0123",
+        "environment = PATH=/x;KEY=1",
+        "post-install = a && b;key=$(cat f)&key=x",
+        "command = mail me@host:x http://localhost:8080/",
+    ],
+)
+def test_what_only_looks_like_a_secret(workshop: Workshop, text: str) -> None:
+    workshop.write(".installed.cfg", f"[part]\n{text}\n")
+    workshop.pack().packed.check("")
 
 
 def test_what_is_no_file_folder_or_link(workshop: Workshop, monkeypatch) -> None:
@@ -461,6 +553,21 @@ def test_the_digest_of_a_part(workshop: Workshop) -> None:
 
 
 # -- failures
+
+
+@pytest.mark.parametrize("what", ["release", "shared"])
+def test_a_folder_that_is_reached_over_a_link(workshop: Workshop, what: str) -> None:
+    """Files may name either of its names, and only one would be moved."""
+    real = getattr(workshop, what)
+    real.mkdir(exist_ok=True)
+    link = workshop.folder / "a-link"
+    link.symlink_to(real.parent)
+    setattr(workshop, what, link / real.name)
+    with pytest.raises(NotBelieved) as refused:
+        workshop.pack()
+    assert refused.value.reason is Reason.UNFIT_PREFIX
+    assert f"{link}/{real.name} is reached over a link" in str(refused.value)
+    assert f"{real} as well" in str(refused.value)
 
 
 def test_what_cannot_be_written(workshop: Workshop) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from packed import put
+from packed import URL, put
 
 from slapos.networkcache.binary.building import _passwords
 from slapos.networkcache.binary.node import Node
@@ -35,11 +35,11 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def owned(path: Path, owner: int, mode: int = 0o755) -> Path:
-    """A folder of that user, and of root's group."""
+def owned(path: Path, owner: int, mode: int = 0o755, group: int = 0) -> Path:
+    """A folder of that user and group."""
     path.mkdir()
     path.chmod(mode)
-    os.chown(path, owner, 0)
+    os.chown(path, owner, group)
     return path
 
 
@@ -67,7 +67,23 @@ def test_an_owner_without_an_account(folder: Path) -> None:
     assert f"{root} belongs to user 54321" in str(refused.value)
 
 
-# -- folders of shared parts
+# -- folders
+
+
+@pytest.mark.parametrize(("mode", "group"), [(0o777, 0), (0o1777, 0), (0o775, OTHER)])
+def test_a_software_root_in_which_others_may_put_links(
+    folder: Path, mode: int, group: int
+) -> None:
+    root = owned(folder / "root", 0, mode, group)
+    with pytest.raises(InvalidConfiguration) as refused:
+        Releases(Node(str(root), Config()))
+    assert f"may write in {root}: give it to that one" in str(refused.value)
+
+
+def test_the_group_of_root_may_write(folder: Path) -> None:
+    """In that group are those who may do as root does."""
+    root, parts = (owned(folder / name, 0, 0o775) for name in ("root", "parts"))
+    Releases(Node(str(root), Config(), shared_folders=(str(parts),)))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +91,7 @@ def test_an_owner_without_an_account(folder: Path) -> None:
     [
         (0, NOBODY, 0o755),
         (0, 0, 0o777),
+        (0, 0, 0o1777),
         (NOBODY, OTHER, 0o755),
         (NOBODY, OTHER, 0o777),
     ],
@@ -107,6 +124,19 @@ def test_a_folder_of_the_same_owner_or_of_root(
     Releases(Node(place, Config(), shared_folders=(str(folder / "parts"),)))
 
 
+def test_a_folder_that_the_owner_cannot_make(folder: Path) -> None:
+    """Shared parts go to the first one that may be written, or made."""
+    root = owned(folder / "root", NOBODY)
+    owned(folder / "of root", 0)
+    not_there = [str(folder / "of root/x/parts"), str(root / "x/parts")]
+    node = Node(str(root), Config(), shared_folders=tuple(not_there))
+    with Owner.of(str(root), None).acting():
+        assert node.destination(URL).shared == not_there[1]
+        closed = replace(node, shared_folders=(not_there[0],))
+        assert closed.destination(URL).shared is None
+    assert node.destination(URL).shared == not_there[0]  # root may
+
+
 # -- passwords
 
 
@@ -129,6 +159,19 @@ def test_the_passwords_of_the_owner_are_there_while_it_builds(
         status = there.stat()
         assert (status.st_uid, status.st_mode & 0o777) == (NOBODY, 0o600)
     assert not there.exists()
+
+
+def test_passwords_may_be_a_link_to_what_the_owner_may_read(
+    folder: Path, owner: Owner
+) -> None:
+    """Some keep all such files in one folder."""
+    os.chown(put(folder / "home/dot/netrc", "machine", 0o600), NOBODY, NOBODY)
+    (folder / "home/.netrc").symlink_to("dot/netrc")
+    there = folder / "release/.netrc"
+    with _passwords(str(folder / "release"), owner):
+        assert there.read_text() == "machine"
+        assert not there.is_symlink()
+    assert os.listdir(folder / "release") == []
 
 
 @pytest.mark.parametrize("how", ["file", "link", "hard link"])

@@ -18,7 +18,11 @@ from packed import HASH, MARKS, NAME, Archive, Workshop, all_below, put
 from slapos.networkcache.binary import installation
 from slapos.networkcache.binary.destination import Destination
 from slapos.networkcache.binary.installed import ORIGIN
-from slapos.networkcache.binary.work_folders import remove_left_over, work_folder
+from slapos.networkcache.binary.work_folders import (
+    remove_left_over,
+    remove_tree,
+    work_folder,
+)
 from slapos.networkcache.errors import NotBelieved, Reason
 
 NOBODY = 65534
@@ -222,6 +226,64 @@ def test_something_else_of_that_name(workshop: Workshop, what: str) -> None:
     assert "is not the same" in refusal(workshop.pack(), places)
 
 
+def test_slashes_that_a_link_repeats_do_not_count(workshop: Workshop) -> None:
+    """Those that lead into a shared part lose them; others are as they were."""
+    zlib = workshop.shared / "zlib" / HASH
+    os.symlink(f"{zlib}//bin///script", zlib / "slashes")
+    os.symlink("/etc//localtime", zlib / "out")
+    os.symlink(".//bin", zlib / "relative")
+    places = workshop.places()
+    workshop.pack().install(places)
+    assert os.readlink(part_at(places) / "slashes") == f"{part_at(places)}/bin/script"
+    assert os.readlink(part_at(places) / "out") == "/etc//localtime"
+    packed, second = another(workshop, f"{zlib}/other")
+    packed.install(second)
+    packed, third = another(workshop, f"{zlib}/where it was built")
+    packed.install(replace(third, shared=str(workshop.shared)))
+
+
+def test_what_is_the_nodes_own_does_not_count(workshop: Workshop) -> None:
+    """It is in no archive, and where it was built it is still there."""
+    zlib = workshop.shared / "zlib" / HASH
+    base = zlib / "base"
+    for name in ("buildout.cfg", ".completed", ".pypirc", "extends-cache/x"):
+        put(base / name, "x")
+    for name in (".netrc", ".networkcache-build.cfg"):
+        put(zlib / name, "x")
+    places = replace(workshop.places(), shared=str(workshop.shared))
+    workshop.pack().install(places)
+    assert Path(places.release, ".completed").exists()
+
+
+def test_a_part_that_names_the_release_it_was_built_in(workshop: Workshop) -> None:
+    """It is of many releases, and cannot name the place of each: it stays as it was."""
+    first = workshop.release
+    zlib = workshop.shared / "zlib" / HASH
+    text = f"#!{first}/bin/python {zlib}/x\n"
+    put(zlib / "bin/tied", text)
+    os.symlink(first / "bin", zlib / "tied")
+    archive, places = workshop.pack(), workshop.places()
+    files, links = archive.packed.notes
+    assert files.startswith("shared parts that name the release")
+    assert files.endswith(f": shared/0/zlib/{HASH}/bin/tied")
+    assert links == f"links that lead out of the release: shared/0/zlib/{HASH}/tied"
+    archive.install(places)
+    assert os.readlink(part_at(places) / "tied") == str(first / "bin")
+    tied = (part_at(places) / "bin/tied").read_text()
+    interpreter, own = tied.split()
+    assert interpreter == f"#!{first}/bin/python"
+    assert os.path.normpath(own) == f"{part_at(places)}/x"
+
+    workshop.release = first.with_name("f" * 32)
+    workshop.write("named", str(zlib))
+    beside = replace(places, release=str(Path(places.release).with_name("f" * 32)))
+    other = workshop.pack()
+    assert other.packed.notes == (links,)
+    other.install(beside)
+    archive.install(replace(workshop.places("root"), shared=places.shared))
+    assert (part_at(places) / "bin/tied").read_text() == tied
+
+
 def test_bytecode_of_one_that_was_used_does_not_count(workshop: Workshop) -> None:
     places = workshop.places()
     workshop.pack().install(places)
@@ -391,6 +453,31 @@ def test_left_over_of_another_user_is_left_to_that_one() -> None:
         finally:
             os.seteuid(0)
         assert dead.is_dir()
+
+
+def test_folders_that_nobody_may_enter_are_removed() -> None:
+    """Root always may: it is another one who does it."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder, "tree")
+        closed = [tree / "a/b", tree / "a/c", tree / "a", tree]
+        for path in reversed(closed):
+            path.mkdir()
+        put(tree / "a/b/x", "x")
+        (tree / "a/link").symlink_to("b")
+        is_root = os.geteuid() == 0
+        for path in closed:
+            path.chmod(0)
+            if is_root:
+                os.chown(path, NOBODY, NOBODY)
+        os.chmod(folder, 0o777)
+        if is_root:
+            os.seteuid(NOBODY)
+        try:
+            remove_tree(str(tree))
+        finally:
+            if is_root:
+                os.seteuid(0)
+        assert os.listdir(folder) == []
 
 
 def test_where_there_is_nothing_to_remove(tmp_path: Path) -> None:

@@ -110,6 +110,19 @@ def test_a_folder_of_shared_parts_of_one_name(tmp_path: Path) -> None:
 # -- taken
 
 
+def test_a_folder_of_shared_parts_is_made(
+    make: Make, near: NetworkCache, workshop: Workshop
+) -> None:
+    part = workshop.part("zlib", {"x": "x"})
+    workshop.write("text", str(part))
+    workshop.pack().publish(near)
+    releases = make(**FORCED)
+    (folder,) = map(Path, releases.node.shared_folders)
+    folder.rmdir()
+    assert releases.install(URL) is Provenance.TAKEN
+    assert (folder / "zlib" / part.name / "x").read_text() == "x"
+
+
 def test_what_cannot_be_written_is_no_reason_not_to_take_another(
     make: Make, near: NetworkCache, workshop: Workshop
 ) -> None:
@@ -219,6 +232,20 @@ def test_another_build_folder_is_not_published(
     with pytest.raises(NotPublished) as refused:
         releases.publish(URL)
     assert refused.value.reason is Reason.UNCHECKED_ORIGIN
+    assert published(near) == []
+
+
+@pytest.mark.parametrize("option", [LONG, {}], ids=["as before", "another place"])
+def test_what_was_built_elsewhere_cannot_be_published_when_that_is_gone(
+    make: Make, near: NetworkCache, option: dict[str, str]
+) -> None:
+    """Nobody else has built it, and it says so."""
+    releases = make(**option)
+    place = unpacked(releases, None)
+    with pytest.raises(NotPublished) as refused:
+        releases.publish(URL)
+    assert refused.value.reason is Reason.UNCHECKED_ORIGIN
+    assert f"{place} was built in another folder, and that is gone" in str(refused.value)
     assert published(near) == []
 
 

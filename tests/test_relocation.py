@@ -116,7 +116,8 @@ def test_a_zip_is_not_changed(workshop: Workshop) -> None:
             assert archive.testzip() is None
 
 
-def test_a_program_in_a_zip_runs(workshop: Workshop) -> None:
+@pytest.mark.parametrize("comment", [b"", b"made by hand"])
+def test_a_program_in_a_zip_runs(workshop: Workshop, comment: bytes) -> None:
     """Its first line is changed; the archive behind that stays where it is."""
     source = workshop.folder / "source"
     put(source / "__main__.py", f"print({str(workshop.release)!r})\n")
@@ -124,6 +125,8 @@ def test_a_program_in_a_zip_runs(workshop: Workshop) -> None:
     program.parent.mkdir()
     os.symlink(sys.executable, program.with_name("python"))
     zipapp.create_archive(source, program, f"{workshop.release}/bin/python")
+    with zipfile.ZipFile(program, "a") as archive:
+        archive.comment = comment
     size, built = program.stat().st_size, str(workshop.release)
     new = moved(workshop)
     program = new / "bin/program"
@@ -188,6 +191,24 @@ def test_compiled_programs_run(workshop: Workshop) -> None:
     assert paths == [f"{new}/share", f"{workshop.places().shared}/zz/{HASH}/etc"]
 
 
+@pytest.mark.parametrize("name", ["a/core/program", "libexec/core/program"])
+def test_a_program_with_a_name_in_another_folder(workshop: Workshop, name: str) -> None:
+    """Its libraries are where it leads to from the other name; no host has them."""
+    release = workshop.release
+    library(release / "lib/libown.so", "int own(void) { return 7; }")
+    program = compiled(
+        release / "bin/program",
+        "int own(void);\nint main() { return own(); }",
+        *(f"-L{release}/lib", "-lown", "-Wl,--enable-new-dtags"),
+        "-Wl,-rpath,$ORIGIN/../lib",
+    )
+    (release / name).parent.mkdir(parents=True)
+    os.link(program, release / name)
+    new = moved(workshop)
+    assert (new / name).samefile(new / "bin/program")
+    assert subprocess.run([new / "bin/program"]).returncode == 7
+
+
 def test_a_library_that_would_be_missing(workshop: Workshop) -> None:
     """One that the host had when this was built: it is what this host lacks now."""
     there = workshop.folder / "host"
@@ -226,6 +247,23 @@ def test_a_place_where_shared_parts_were(workshop: Workshop) -> None:
     own, other = Path(places.release, "x").read_text().split()
     assert os.path.normpath(own) == f"{places.release}/a"
     assert os.path.normpath(other) == f"{places.shared}/zlib/{HASH}/x"
+
+
+def test_a_folder_whose_path_ends_as_another_one(workshop: Workshop) -> None:
+    """What stands in a longer name is a part of it, and no name."""
+    part = workshop.part("zlib", {"x": f"{workshop.shared}/zlib/{HASH}/x"})
+    workshop.release = workshop.folder / f"x{workshop.shared}" / NAME
+    names = (workshop.release, part, workshop.release, workshop.shared)
+    workshop.write("x", "/x\n".join(map(str, names)))
+    workshop.write("y", f"{workshop.release}/y")
+    archive, places = workshop.pack(), workshop.places()
+    archive.install(places)
+    new, there = Path(places.release), f"{places.shared}/zlib/{HASH}"
+    assert [os.path.normpath(name) for name in (new / "x").read_text().split()] == [
+        f"{new}/x", f"{there}/x", f"{new}/x", places.shared,
+    ]  # fmt: skip
+    assert os.path.normpath((new / "y").read_text()) == f"{new}/y"
+    assert os.path.normpath(Path(there, "x").read_text()) == f"{there}/x"
 
 
 def test_a_longer_place(workshop: Workshop) -> None:

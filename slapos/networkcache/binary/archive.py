@@ -226,8 +226,11 @@ class _Names:
         listed: dict[Name, int | None] = {}
         for name, target in self._links.items():
             if target.startswith("/"):
+                first = int(name[0] == SHARED)  # as in a file, see `in_file`
                 into = (
-                    n for n, prefix in enumerate(prefixes) if leads_into(target, prefix)
+                    number
+                    for number, prefix in enumerate(prefixes)
+                    if number >= first and leads_into(target, prefix)
                 )
                 listed[name] = next(into, None)
         for name in self._links:

@@ -340,7 +340,10 @@ class Releases:
             return folder
         why = f"{place} was unpacked from an archive: only who built it may vouch for it"
         if own:
-            why = f"{folder}, where it was built, is gone: remove it, and build it again"
+            why = (
+                f"{place} was built in another folder, and that is gone: remove the"
+                " release, and build it again"
+            )
         raise NotPublished(Reason.UNCHECKED_ORIGIN, why)
 
     def _remove_build_folder(self, url: str) -> None:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from ..links import Name
-from .installed import ORIGIN
+from .installed import is_of_the_node, is_release
 from .prefixes import Data, without_filling
 from .walking import content, entries, is_program
 
@@ -123,9 +123,11 @@ def digest_of(
 
 
 def _walk(folder: str, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    for entry in entries(folder):
+    found = entries(folder)
+    is_home = is_release({entry.name for entry in found})
+    for entry in found:
         name = f"{below}{entry.name}"
-        if entry.name == ORIGIN:  # the node's own, as nothing else is
+        if is_of_the_node(entry.name, is_home=is_home):  # in no archive, so not counted
             continue
         yield name, entry
         if entry.is_dir(follow_symlinks=False):
