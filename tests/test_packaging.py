@@ -160,6 +160,7 @@ def test_a_sibling_that_is_an_egg_of_a_buildout(environment, sibling):
 
 
 @pytest.mark.buildout
+@pytest.mark.long
 def test_the_wheel_plays_the_demo(wheel, tmp_path):
     """All of it, with recipes of the namespace `slapos` from the package index."""
     folder = tmp_path / "venv"

@@ -291,7 +291,7 @@ def test_no_room(farm, node, url, unshare) -> None:
     """It is said before anything is written, or even fetched."""
     publish(farm, url, FILES | {"data": os.urandom(3 << 20)})
     root = root_of(node)
-    script = f'mount -t tmpfs -o size=1m none {root} && shift && exec "$@"'
+    script = f'mount -t tmpfs -o size=1m,mode=755 none {root} && shift && exec "$@"'
     command = [*unshare, "sh", "-c", script, "-", "-"]
     command += [SCRIPTS / "networkcache", "release", "install", url, "-c", node.config]
     done = subprocess.run(command, env=node.clean(), capture_output=True, text=True)
