@@ -10,8 +10,9 @@ under another folder and on another host, if it can run there.
 ------------------------  ----------------------------------------------------------
 `building`                run buildout
 `packing`, `archive`      what is published: a tree, read once
-`prefixes`, `compressed`  where files name the folders that they were built for, and
-                          where nobody can change that
+`tar_writing`             its bytes
+`naming`                  where files name the folders that they were built for:
+`prefixes`, `compressed`  how, and where nobody can change that
 `survey`, `loading`       what they need of a host
 `builds`, `requirements`  what is signed
 `manifest`                what is in the archive besides: where to change what
