@@ -39,9 +39,17 @@ check: $(READY) ## lint, formatting, strict types
 mutations: $(READY) ## take out each check of the trust policy, see a test fail
 	@$(BIN)/python tests/mutations.py
 
+.PHONY: fuzz
+fuzz: $(READY) ## fuzz the HTTP surface and the parsers, ten minutes each
+	@$(BIN)/python tests/fuzz --seconds $(or $(SECONDS),600)
+
+.PHONY: soak
+soak: $(READY) ## many readers and writers for five minutes, or SECONDS=...
+	@$(BIN)/python -m benchmarks soak
+
 .PHONY: clean
 clean: ## remove what was made
-	rm -rf $(VENV) .venv-3.* .demo .incumbents .buildouts .softwares .suites .hypothesis .*_cache build dist *.egg-info
+	rm -rf $(VENV) .venv-3.* .demo .incumbents .buildouts .softwares .suites .fuzzers .hypothesis .*_cache build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A Python that was moved or removed since leaves an environment that does not run.

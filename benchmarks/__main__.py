@@ -18,7 +18,11 @@ from . import (
     fetch,
     lookup,
     memory,
+    proximity,
     releases,
+    serving,
+    soak,
+    space,
     stalled,
     upload,
     verify,
@@ -30,6 +34,8 @@ BENCHMARKS = {
     "fetch": fetch.run,
     "distant": distant.run,
     "lookup": lookup.run,
+    "serving": serving.run,
+    "workers": serving.run_workers,
     "memory": memory.run,
     "upload": upload.run,
     "dead": dead_sources.run,
@@ -37,19 +43,22 @@ BENCHMARKS = {
     "stalled": stalled.run,
     "extension": extension.run,
     "release": releases.run,
+    "proximity": proximity.run,
 }
+LONG = {"soak": soak.run, "space": space.run}
+"""Those that are run only where they are named."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks", description=description)
-    parser.add_argument("name", nargs="*", choices=[[], *BENCHMARKS], metavar="NAME")
+    parser.add_argument("name", nargs="*", choices=[[], *BENCHMARKS, *LONG], metavar="NAME")
     names = parser.parse_args().name or list(BENCHMARKS)
     rows: list[Row] = []
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix=f"benchmark-{name}-") as folder:
             try:
-                rows += BENCHMARKS[name](Path(folder))
+                rows += {**BENCHMARKS, **LONG}[name](Path(folder))
             except Unavailable as error:
                 print(f"{name}: {error}", file=sys.stderr)
     print(table(rows))

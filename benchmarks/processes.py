@@ -30,6 +30,18 @@ def _ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])  # proc(5): utime, stime
 
 
+def memory(pid: int) -> float:
+    """MiB that the process and its descendants hold, what they share counted once (Pss)."""
+    return sum(_proportional_set_size(member) for member in family(pid)) / 1024
+
+
+def _proportional_set_size(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
 def peak_memory(pid: int) -> float:
     """The most memory, in MiB, that the process or any descendant ever held (VmHWM)."""
     return max(_high_water_mark(member) for member in family(pid))

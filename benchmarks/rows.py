@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
+from typing import TypeVar
+
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def table(rows: Iterable[Row]) -> str:
     )
 
 
-def in_turn(rounds: int, *runs: Callable[[], float]) -> list[list[float]]:
+def in_turn(rounds: int, *runs: Callable[[], Measured]) -> list[list[Measured]]:
     """What `runs` give, run in turn, for each of `rounds`."""
     return [[run() for run in runs] for _ in range(rounds)]
 

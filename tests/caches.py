@@ -59,8 +59,8 @@ def fill(cache: NetworkCache, data: bytes = DATA, url: str = URL, **how: Any) ->
 def options_for(*caches: NetworkCache, signers: tuple[Signer, ...] = (ALICE,)) -> dict:
     """A section that reads `caches`, nearest first, and believes `signers`."""
     return {
-        "download-cache-url-list": "\n".join(c.source.cache_url for c in caches),
-        "download-dir-url-list": "\n".join(c.source.dir_url for c in caches),
+        "download-cache-url-list": "\n".join(c.cache_url for c in caches),
+        "download-dir-url-list": "\n".join(c.dir_url for c in caches),
         "signature-certificate-list": "".join(
             s.self_signed("x", time.time()) for s in signers
         ),

@@ -42,8 +42,13 @@ class Server:
         command = [*self._wrap, sys.executable, "-m", "slapos.networkcache"]
         command += ["server", "run", "--root", str(self.root), *self.options]
         with self.errors.open("ab") as errors:
+            # No terminal, whose end a SIGHUP would be.
             self.process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
             )
         self.url = self._address()
         self.tls_url = self._address() if "--tls-port" in self.options else None

@@ -15,23 +15,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+
+import mutations_server
+from mutated import Mutation
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path("slapos", "networkcache")
-VALUES = "test_golden test_trust test_binding test_entry test_digest test_certificates"
-
-
-class Mutation(NamedTuple):
-    """In `file` of the package, the one place of `old` becomes `new`; `tests` are names
-    of test files, and must fail."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: str = VALUES
-
 
 LOW_S = "s <= _CURVE_ORDERS[curve.name] // 2 and "
 STEP = "                elements.append(_decode(element))\n            except (ValueError, RecursionError)"
@@ -262,6 +251,10 @@ MUTATIONS = [
     M("mark that is a link", "binary/walking.py", "(0 if over_links else os.O_NOFOLLOW)", "0", DONE),
     M("mark that is a pipe", "binary/walking.py", "if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):", "if False:", DONE),
     M("not for old programs", "publisher.py", "self.config.publish_legacy and for_old_programs", "self.config.publish_legacy", "test_client_publish"),
+    # -- found by fuzzing
+    M("no range in capitals", "ranges.py", 'match.groups() == ("", "")', 'match[0] == "bytes=-"', WIRE),
+    M("name that is no text", "certificates.py", 'except (ValueError, TypeError):\n        return ""', 'except ValueError:\n        return ""', "test_certificates"),
+    *mutations_server.MUTATIONS,
 ]  # fmt: skip
 
 

@@ -32,8 +32,13 @@ def damaged(name: str) -> str:
 
 def with_version(name: str, version: int) -> str:
     """The certificate with the number of a version that does not exist."""
+    return changed(name, "a003020102", f"a0030201{version:02x}")
+
+
+def changed(name: str, old: str, new: str) -> str:
+    """The certificate with bytes `new` in place of `old`, both in hexadecimal."""
     der = base64.b64decode("".join(pem(name).splitlines()[1:-1]))
-    marked = der.replace(bytes.fromhex("a003020102"), bytes([0xA0, 3, 2, 1, version]), 1)
+    marked = der.replace(bytes.fromhex(old), bytes.fromhex(new))
     assert marked != der
     body = base64.encodebytes(marked).decode()
     return f"-----BEGIN CERTIFICATE-----\n{body}-----END CERTIFICATE-----\n"
@@ -90,6 +95,13 @@ def test_a_version_that_does_not_exist_is_skipped_and_named() -> None:
     listed = CertificateList.parse(with_version("p256", 7) + pem("p384"))
     assert [c.name for c in listed.certificates] == ["p384"]
     assert len(listed.problems) == 1
+
+
+def test_a_name_that_is_no_text_is_left_out() -> None:
+    """A bit string in place of UTF-8; the key counts as before."""
+    listed = CertificateList.parse(changed("p256", "06035504030c", "060355040303"))
+    assert names(pem("p256")) == ["p256"]
+    assert [c.name for c in listed.certificates] == [""]
 
 
 def test_white_space_and_line_ends_do_not_matter() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,9 @@ from typing import Any
 
 import incumbents
 import pytest
+from accounts import Operator
 from incumbents import POISON, OldClient, OldClientError
+from issuing import Files, Issuer
 from relay import relay
 from wire import ask, pairs, put
 
@@ -94,24 +95,44 @@ def test_contents_of_any_length(old: OldClient, tmp_path: Path) -> None:
         assert old.download(old.upload(tmp_path / "any")) == data
 
 
-def test_over_https_with_a_client_certificate(
-    make_server: Callable[..., Any], tmp_path: Path, content: Path
+def test_over_https_with_the_certificate_of_an_account(
+    make_server: Callable[..., Any],
+    tmp_path: Path,
+    content: Path,
+    certificates: str,
+    private_key: Path,
+    signers: dict[str, Signer],
 ) -> None:
-    """It knows no https without one."""
-    certificate, key = str(tmp_path / "tls.crt"), str(tmp_path / "tls.key")
-    command = "openssl req -x509 -nodes -newkey rsa:2048 -days 2 -subj /CN=localhost"
-    address = "-addext subjectAltName=IP:127.0.0.1"
-    output = ["-keyout", key, "-out", certificate]
-    subprocess.run([*command.split(), *address.split(), *output], check=True)
-    tls = ("--tls-port", "0", "--tls-certificate", certificate, "--tls-key", key)
-    url = make_server(*tls).tls_url
-    old = OldClient.of(tmp_path, f"{url}/shacache", f"{url}/shadir")
-    for service in ("shacache", "shadir"):
-        old.options[f"{service}-ca-file"] = certificate
-        old.options[f"{service}-cert-file"] = certificate
-        old.options[f"{service}-key-file"] = key
+    """It knows no https without one, and reads on with one that has expired."""
+    site = Issuer(tmp_path, "site")
+    shown = site.issue("127.0.0.1")
+    tls = ("--tls-certificate", str(shown.certificate), "--tls-key", str(shown.key))
+    server = make_server("--tls-port", "0", *tls, anonymous=False)
+    urls = (f"{server.tls_url}/shacache", f"{server.tls_url}/shadir")
+    old = OldClient.of(tmp_path, *urls, certificates, private_key)
+    operator = Operator(server.root, tmp_path)
+    signer = Certificate.parse(signers["rsa"].self_signed("signer", 0))
+    rights = ("file-urlmd5:http://example.com/", "pypi")
+    account = operator.add("zoe", *rights, signers=(signer,), key_type="rsa")
+    show(old, account, site)
     old.upload(content, str(KEY), url=URL)
+    (entry,) = old.select(str(KEY))
+    assert entry["url"] == URL
+    with pytest.raises(OldClientError, match="403"):
+        old.index("pypi-buildout-" + "0" * 32, sha512=sha512(CONTENT), urlmd5="0" * 32)
+    show(old, operator.add("late", *rights, age=3601), site)
     assert old.download(sha512(CONTENT)) == CONTENT
+    assert old.select(str(KEY)) == [entry]
+    with pytest.raises(OldClientError, match="401"):
+        old.index(str(KEY), sha512=sha512(CONTENT), url=URL, another="entry")
+
+
+def show(old: OldClient, account: Files, site: Issuer) -> None:
+    """Have it show that certificate."""
+    for service in ("shacache", "shadir"):
+        old.options[f"{service}-ca-file"] = str(site.files.certificate)
+        old.options[f"{service}-cert-file"] = str(account.certificate)
+        old.options[f"{service}-key-file"] = str(account.key)
 
 
 def test_what_is_missing_is_an_error_of_http(old: OldClient) -> None:

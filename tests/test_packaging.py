@@ -23,6 +23,14 @@ SCRIPTS = (
     "networkcache-download",
     "generate-signature-key",
 )
+DATA = {
+    "slapos/networkcache/py.typed",
+    *(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "slapos").rglob("*")
+        if path.suffix in (".html", ".css", ".svg")
+    ),
+}
 SITE = sysconfig.get_path("purelib")
 
 PKG_RESOURCES_STYLE = """
@@ -108,7 +116,7 @@ def test_the_source_distribution_is_whole(sdist):
     with tarfile.open(sdist) as tar:
         names = {name.partition("/")[2] for name in tar.getnames()}
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "slapos").rglob("*.py")}
-    assert names >= {*SOURCES, *modules, "slapos/networkcache/py.typed"}
+    assert names >= {*SOURCES, *modules, *DATA}
     assert "slapos/__init__.py" not in names
 
 
@@ -119,7 +127,7 @@ def test_the_wheel_holds_us_and_nobody_else(wheel):
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "slapos").rglob("*.py")}
     info = f"slapos_networkcache-{VERSION}.dist-info/"
     rest = {name for name in names if not name.startswith(info)}
-    assert rest == {*modules, "slapos/networkcache/py.typed"}
+    assert rest == {*modules, *DATA}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

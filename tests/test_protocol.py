@@ -275,6 +275,7 @@ def test_an_answer_that_knows_no_batches(body: bytes) -> None:
         (None, 10, None),
         ("", 10, None),
         ("bytes=-", 10, None),
+        ("Bytes=-", 10, None),
         ("bytes=5-3", 10, None),
         ("bytes=20-3", 10, None),
         ("bytes=0-1,3-4", 10, None),

@@ -12,8 +12,8 @@ import pytest
 from wire import TIMEOUT, ask, post
 
 from slapos.networkcache.errors import StorageFailure
-from slapos.networkcache.server.options import Options
-from slapos.networkcache.server.run import run
+from slapos.networkcache.server.configuration.options import Options
+from slapos.networkcache.server.runtime.run import run
 from slapos.networkcache.storage.memory import MemoryContents
 from slapos.networkcache.testing import NetworkCache
 
@@ -69,8 +69,8 @@ def test_nothing_stays_open_of_what_cannot_begin(tmp_path):
 RUN = """
 import os, sys
 from pathlib import Path
-from slapos.networkcache.server.options import Options
-from slapos.networkcache.server.run import run
+from slapos.networkcache.server.configuration.options import Options
+from slapos.networkcache.server.runtime.run import run
 root = Path(sys.argv[1])
 code = run(Options(root, port=0, access_log=root / "access.log"))
 for number in os.listdir("/proc/self/fd"):

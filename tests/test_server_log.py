@@ -16,8 +16,8 @@ from concurrent.futures import TimeoutError as FutureTimeout
 import pytest
 from wire import TIMEOUT, ask, dial, post, read_all
 
-from slapos.networkcache.server import access_log
-from slapos.networkcache.server.access_log import AccessLog, Line
+from slapos.networkcache.server.http import access_log
+from slapos.networkcache.server.http.access_log import AccessLog, Line
 from slapos.networkcache.testing.running import in_threads
 
 
@@ -190,7 +190,7 @@ def test_what_was_written_before_a_fault_is_not_counted(pipe, capfd):
 
 def test_standard_error_that_nobody_reads_does_not_keep_the_server(tmp_path):
     program = (
-        "from slapos.networkcache.server import access_log as a\n"
+        "from slapos.networkcache.server.http import access_log as a\n"
         "a.PATIENCE = 0.1\n"
         "log = a.AccessLog(2)\n"
         "for n in range(1000):\n"

@@ -10,7 +10,7 @@ from wire import ask, dial, files, head, old, pairs, post, put, read_all, read_h
 
 from slapos.networkcache import errors
 from slapos.networkcache.digest import Digest
-from slapos.networkcache.server.answers import refusal_of
+from slapos.networkcache.server.http.answers import refusal_of
 from slapos.networkcache.storage.layers import ReadOnlyContents, ReadOnlyEntries
 from slapos.networkcache.testing import NetworkCache
 

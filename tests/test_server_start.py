@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from wire import TIMEOUT, ask, files, head, old, pairs, post, put, read_all
 
-from slapos.networkcache.cli import server as command_module
-from slapos.networkcache.server.options import Options
-from slapos.networkcache.server.run import CannotListen, run
+from slapos.networkcache.server.configuration.options import Options
+from slapos.networkcache.server.runtime.listening import CannotListen
+from slapos.networkcache.server.runtime.run import run
 
 
 def command(*arguments, code=None):
@@ -39,7 +39,7 @@ def test_wrong_use(tmp_path):
     root = ["server", "run", "--root", tmp_path / "root"]
     says(command("nothing"), 2, "nothing")
     says(command("server"), 2)
-    says(command("server", "run"), 2, "--root")
+    says(command("server", "run"), 2, "--root DIR", "--config FILE")
     says(command(*root, "--max-content-size", "10"), 2, "GiB")
     says(command(*root, "--stall-timeout", "x"), 2, "min")
     says(command(*root, "--workers", "0"), 2, "worker")
@@ -96,6 +96,16 @@ def test_ready_is_one_line(server):
     assert server.errors.read_text() == ""
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_unix_socket_goes_with_the_server(make_server, workers):
+    with tempfile.TemporaryDirectory() as folder:  # its path is short enough
+        bound = Path(folder) / "socket"
+        server = make_server("--port", "0", "--socket", str(bound), "--workers", workers)
+        assert bound.is_socket()
+        assert server.stop() == 0
+        assert not bound.exists()
+
+
 def test_other_loopback_address(make_server):
     try:
         server = make_server("--host", "::1")
@@ -114,16 +124,6 @@ def test_what_was_put_is_there_after_a_restart(server):
     server.start()
     assert ask(server, "GET", f"/shacache/{digest}").body == b"content"
     assert pairs(server, "key") == [old(digest)]
-
-
-def test_defaults_are_those_of_the_options():
-    parser = argparse.ArgumentParser()
-    command_module.add_arguments(parser)
-    arguments = parser.parse_args(["run", "--root", "folder"])
-    assert command_module.options_of(arguments) == Options(Path("folder"))
-    shown = " ".join(command("server", "run", "--help").stdout.split())
-    for default in ("(127.0.0.1)", "(8080)", "(1)", "(16 GiB)", "(60 s)"):
-        assert default in shown
 
 
 def test_root_is_a_folder_whatever_its_name(make_server, tmp_path, monkeypatch):

@@ -115,6 +115,15 @@ def test_a_content_that_is_there_is_not_written_again(tmp_path):
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
+def test_a_content_that_went_bad_is_replaced(tmp_path):
+    store = FolderContents(tmp_path)
+    digest = store.put([b"hello"])
+    Path(store.path(digest)).write_bytes(b"HELLO")
+    store.put([b"hello"])
+    with store.open(digest) as content:
+        assert content.read(0, 10) == b"hello"
+
+
 def test_a_content_that_was_cut_is_replaced(tmp_path):
     store = FolderContents(tmp_path)
     digest = store.put([b"hello"])

@@ -17,7 +17,8 @@ from slapos.networkcache.entry import Key, Pair
 from slapos.networkcache.errors import StorageFailure
 from slapos.networkcache.storage import Stored
 from slapos.networkcache.storage.kinds import open_stores
-from slapos.networkcache.storage.sqlite import VERSION, SQLiteEntries
+from slapos.networkcache.storage.schema import VERSION
+from slapos.networkcache.storage.sqlite import SQLiteEntries
 
 KEY = Key.parse("key")
 
@@ -94,15 +95,37 @@ stores.close()
     mounted("4m", script, unshare, tmp_path / "root")
 
 
+def test_a_full_disk_is_named_at_the_start(unshare, tmp_path):
+    script = """
+from slapos.networkcache.storage.sqlite import SQLiteEntries
+path = os.path.join(root, "entries.sqlite")
+store = SQLiteEntries(path)
+store.put(KEY, Stored(Pair("a", "")))
+store.close()
+with open(os.path.join(root, "filler"), "wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(bytes(4096))
+    except OSError:
+        pass
+assert "the disk is full" in failure(StorageFull, SQLiteEntries, path)
+os.unlink(file.name)
+store = SQLiteEntries(path)
+assert store.get([KEY]) == {KEY: [Stored(Pair("a", ""))]}
+"""
+    mounted("1m", script, unshare, tmp_path / "root")
+
+
 def test_a_disk_that_is_read_only_is_named_at_the_start(unshare, tmp_path):
     script = """
+from slapos.networkcache.errors import StorageReadOnly
 from slapos.networkcache.storage.sqlite import SQLiteEntries
 open_stores(root).close()
 assert os.system(f"mount -o remount,ro {root}") == 0
 for function, path in ((FolderContents, root), (SQLiteEntries, root + "/entries.sqlite")):
     assert f"cannot write in {root}" in failure(StorageFailure, function, path)
 for path in (root + "/new", root + "/new/entries.sqlite"):
-    assert "Read-only" in failure(StorageFailure, open_stores, path)
+    assert "Read-only" in failure(StorageReadOnly, open_stores, path)
 """
     mounted("4m", script, unshare, tmp_path / "root")
 

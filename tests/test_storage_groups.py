@@ -33,7 +33,7 @@ def waiting_puts(store, changes):
     """Call all `changes` in threads while another process, as it were, holds the file;
     returns their outcomes and what SQLite was told."""
     told: list[str] = []
-    store._writing.set_trace_callback(told.append)
+    store.database._writing.set_trace_callback(told.append)
     with (
         closing(sqlite3.connect(store.path, isolation_level=None)) as other,
         ThreadPoolExecutor(len(changes)) as pool,
@@ -43,10 +43,10 @@ def waiting_puts(store, changes):
         # The thread that writes has taken the first one, and waits for the file.
         wait_until(lambda: "BEGIN IMMEDIATE" in told)
         futures += [pool.submit(change) for change in changes[1:]]
-        wait_until(lambda: store._groups._waiting.qsize() == len(changes) - 1)
+        wait_until(lambda: store.database._groups._waiting.qsize() == len(changes) - 1)
         other.execute("ROLLBACK")
         outcomes = [future.exception(timeout=60) for future in futures]
-    store._writing.set_trace_callback(None)
+    store.database._writing.set_trace_callback(None)
     return outcomes, told
 
 
@@ -82,7 +82,7 @@ def test_of_one_that_fails_nothing_remains(tmp_path):
             raise NotFound("in the middle")
 
         with pytest.raises(NotFound):
-            store._groups.commit(half)
+            store.database._groups.commit(half)
         assert list(store.get([KEY])[KEY]) == [stored("a")]
 
 
@@ -93,11 +93,11 @@ def test_a_commit_that_fails_fails_all_of_its_group(tmp_path):
             commit = action == sqlite3.SQLITE_TRANSACTION and argument == "COMMIT"
             return sqlite3.SQLITE_DENY if commit else sqlite3.SQLITE_OK
 
-        store._writing.set_authorizer(no_commit)
+        store.database._writing.set_authorizer(no_commit)
         outcomes, _ = waiting_puts(store, [put(store, str(n)) for n in range(40)])
         assert {type(error) for error in outcomes} == {StorageFailure}
         # None would do from Python 3.11 on.
-        store._writing.set_authorizer(lambda *_: sqlite3.SQLITE_OK)
+        store.database._writing.set_authorizer(lambda *_: sqlite3.SQLITE_OK)
         assert dict(store.get([KEY])) == {}
         store.put(KEY, stored("and goes on"))
         assert len(store.get([KEY])[KEY]) == 1
@@ -106,12 +106,12 @@ def test_a_commit_that_fails_fails_all_of_its_group(tmp_path):
 def test_a_file_at_its_limit_is_full_and_keeps_what_it_has(tmp_path):
     with closing(SQLiteEntries(tmp_path / "entries.sqlite")) as store:
         store.put(KEY, stored("a"))
-        (pages,) = store._writing.execute("PRAGMA page_count").fetchone()
-        store._writing.execute(f"PRAGMA max_page_count = {pages}")
+        (pages,) = store.database._writing.execute("PRAGMA page_count").fetchone()
+        store.database._writing.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(StorageFull, match=re.escape(store.path)):
             store.put(KEY, stored("b" * 10_000))
         assert list(store.get([KEY])[KEY]) == [stored("a")]
-        store._writing.execute("PRAGMA max_page_count = 1000000")
+        store.database._writing.execute("PRAGMA max_page_count = 1000000")
         store.put(KEY, stored("b" * 10_000))
 
 
@@ -120,7 +120,7 @@ def test_a_file_that_another_holds_for_too_long_is_a_failure(tmp_path):
         closing(SQLiteEntries(tmp_path / "entries.sqlite")) as store,
         closing(sqlite3.connect(store.path, isolation_level=None)) as other,
     ):
-        store._writing.execute("PRAGMA busy_timeout = 10")
+        store.database._writing.execute("PRAGMA busy_timeout = 10")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageFailure, match="locked"):
             store.put(KEY, stored("a"))

@@ -21,7 +21,9 @@ from .urls import (
     basename,
     checksum_in,
     distribution_in,
+    is_remote,
     normalised_name,
+    safe_name,
     without_fragment,
 )
 
@@ -84,6 +86,31 @@ class Request:
         if not (public and is_full_revision(revision)):
             return None
         return cls(Key.for_bundle(repository, revision), repository)
+
+    @classmethod
+    def meant_by(cls, what: str) -> list[Request]:
+        """All that may be asked for who writes a URL, ``NAME==VERSION`` or a key, a file
+        first. Raises `InvalidKey` for what is none of them."""
+        name, equals, version = map(str.strip, what.partition("=="))
+        if is_remote(what) or "/" in what:
+            return cls._all_for_url(what)
+        if not equals:
+            return [cls(Key.parse(what))]
+        # Its files may be written with either name.
+        names = dict.fromkeys((safe_name(name), normalised_name(name)))
+        return [cls(Key.for_distribution(n, version)) for n in names]
+
+    @classmethod
+    def _all_for_url(cls, url: str) -> list[Request]:
+        plain = without_fragment(url)
+        distribution = cls.for_distribution(url)
+        return [
+            cls.for_file(url),
+            *([distribution] if distribution else []),
+            cls(Key.for_page(url), plain),
+            cls.for_run(plain),
+            cls(Key.for_release(url), plain),
+        ]
 
     @property
     def named_digest(self) -> Digest | None:

@@ -144,7 +144,7 @@ def _name_of(certificate: x509.Certificate) -> str:
     try:
         names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         return str(names[0].value) if names else certificate.subject.rfc4514_string()
-    except ValueError:
+    except (ValueError, TypeError):
         return ""
 
 
@@ -296,22 +296,35 @@ class Signer:
         the POSIX time `now`: what others put into their ``signature-certificate-list``.
         """
         begin = datetime.fromtimestamp(now, timezone.utc)
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
-        digest = (
-            None if isinstance(self._key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-        )
         certificate = (
             x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
+            .subject_name(named(common_name))
+            .issuer_name(named(common_name))
             .public_key(self._key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(begin)
             .not_valid_after(begin + timedelta(days=36500))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .sign(self._key, digest)
+            .sign(self._key, self._hash)
         )
         return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def request(self, common_name: str) -> str:
+        """A request in PEM for a certificate of the public key, to the authority of a
+        server."""
+        builder = x509.CertificateSigningRequestBuilder(named(common_name))
+        request = builder.sign(self._key, self._hash)
+        return request.public_bytes(serialization.Encoding.PEM).decode()
+
+    @property
+    def _hash(self) -> hashes.SHA256 | None:
+        """What certificates are signed over; Ed25519 has it built in."""
+        return None if isinstance(self._key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+
+
+def named(common_name: str) -> x509.Name:
+    """Whom a certificate is about, or who issued it."""
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
 
 
 KEY_TYPES: dict[str, Callable[[], PrivateKey]] = {

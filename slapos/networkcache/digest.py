@@ -46,6 +46,11 @@ class Digest:
         """The digest of `data`."""
         return cls(hashlib.sha512(data).hexdigest())
 
+    @property
+    def raw(self) -> bytes:
+        """The 64 bytes themselves."""
+        return bytes.fromhex(self.hex)
+
     def __str__(self) -> str:
         return self.hex
 

@@ -18,6 +18,8 @@ The tree::
     ├── Refusal                 a server said no, carries the Code
     ├── StorageFailure          a store could not do its work
     │   ├── StorageFull
+    │   │   └── QuotaExceeded
+    │   ├── StorageBusy
     │   └── StorageReadOnly
     ├── NotPublished            why nothing was signed or sent
     ├── BuildFailed             buildout did not build a software release
@@ -200,8 +202,16 @@ class StorageFull(StorageFailure):
     """No space left; nothing of what was being written is kept."""
 
 
+class QuotaExceeded(StorageFull):
+    """An account may not keep more."""
+
+
+class StorageBusy(StorageFailure):
+    """Another process held the store for too long."""
+
+
 class StorageReadOnly(StorageFailure):
-    """A store that is only read was asked to write."""
+    """A store that is only read, or whose disk is, was asked to write."""
 
 
 class NotPublished(NetworkcacheError):

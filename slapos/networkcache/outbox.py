@@ -36,7 +36,14 @@ THREADS = 4
 _ENDING = 10.0
 """Seconds that what was sent gets to be told."""
 _TRANSIENT = frozenset(
-    {Code.BUSY, Code.INTERNAL, Code.QUOTA, Code.STORAGE_FULL, Code.UPSTREAM}
+    {
+        Code.BUSY,
+        Code.INTERNAL,
+        Code.QUOTA,
+        Code.READ_ONLY,
+        Code.STORAGE_FULL,
+        Code.UPSTREAM,
+    }
 )
 """Refusals that may be none the next time."""
 

@@ -1,9 +1,11 @@
-"""Durations and sizes: the one grammar that they have everywhere."""
+"""Durations and sizes: the one grammar that they have everywhere; and moments, as people
+read them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timezone
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -29,6 +31,15 @@ def readable_size(size: int) -> str:
             break
         number /= 1024
     return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+
+
+def readable_time(seconds: int) -> str:
+    """POSIX seconds as a date and a time, ``Z`` for UTC; as they are where no calendar
+    reaches."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%MZ}"
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
 
 
 def _parse(text: str, units: Mapping[str, float]) -> float:

@@ -29,7 +29,7 @@ def parse_range(header: str | None, size: int) -> Range | None:
     nonsense. Raises `Refusal` with ``bad-range`` for what lies beyond the end.
     """
     match = _RANGE.match(header.strip()) if header else None
-    if not match or match[0] == "bytes=-":
+    if not match or match.groups() == ("", ""):
         return None
     first, last = match.groups()
     if not first:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import pytest
 from commands import Node, publish
+
+from slapos.networkcache.cli import main
 
 
 @pytest.fixture
@@ -32,3 +35,28 @@ def dead() -> Iterator[str]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+class Said(NamedTuple):
+    """What a command said."""
+
+    stdout: bytes
+    stderr: str
+
+
+@pytest.fixture
+def operate(capfdbinary) -> Callable[..., Said]:
+    """Runs ``networkcache server ARGUMENTS`` within this process, which must end with
+    `code`."""
+
+    def run(*arguments: object, code: int = 0) -> Said:
+        capfdbinary.readouterr()
+        try:
+            ended = main(["server", *map(str, arguments)])
+        except SystemExit as error:
+            ended = error.code
+        stdout, stderr = capfdbinary.readouterr()
+        assert ended == code, stderr
+        return Said(stdout, stderr.decode())
+
+    return run

@@ -4,7 +4,8 @@ A command has `add_arguments(parser)` and `run(arguments) -> int`, and a line in
 `COMMANDS`. It is imported when it is asked for: a look-up does not load the server. One
 that passes arguments on sets `rest` as a default of its parser, and finds what the parser
 does not know there. Beside them stand what they share (`configuration`, `terminal`,
-`layout`, `advice`) and what one of them is made of (`key_generate`, `uploaded`).
+`layout`, `advice`, `new_files`) and what one of them is made of (`key_generate`,
+`uploaded`).
 
 Exit codes: 0 done, 1 not there or refused, 2 wrong use, 3 could not tell.
 """
@@ -31,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "upload": "sign and publish a file, a folder or what a URL fetches",
     "release": "take, build and publish software releases",
     "key": "make a key to sign with",
+    "account": "ask for the right to publish",
     "server": "run a server",
 }
 """Name of a command and of its module -> what it does."""

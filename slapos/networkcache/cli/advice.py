@@ -28,8 +28,9 @@ _AFTER: Mapping[Reason | Code, str] = {
     " cache-time-budget",
     Reason.UNFIT_HOST: "networkcache release show tells what each build needs",
     Reason.SECRET_URL: "nothing with a secret in its URL is looked up or published",
-    Code.UNAUTHORIZED: "name the account's files in shacache-cert-file and"
-    " shacache-key-file; a server on this computer may run with --allow-anonymous-upload",
+    Code.UNAUTHORIZED: "networkcache account request asks for an account; name its files in"
+    " shacache-cert-file and shacache-key-file; a server on this computer may run with"
+    " --allow-anonymous-upload",
     Code.FORBIDDEN: "ask who runs the server for the right to publish this",
     Code.STORAGE_FULL: "the server's disk is full: tell who runs it",
     Code.QUOTA: "the account's quota is used up: ask who runs the server",

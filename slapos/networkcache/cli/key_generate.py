@@ -7,17 +7,15 @@ Given a node's configuration file, the two files are those that its section
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import socket
 import time
-from collections.abc import Sequence
 
 from ..certificates import KEY_TYPES, generate
 from ..configfile import SECTION, read_section, read_sections
 from ..errors import InvalidConfiguration, InvalidInput
-from . import DONE, REFUSED
+from . import DONE
 from .configuration import parse
+from .new_files import check_new, write_new
 from .terminal import tell
 
 _NAME_LIMIT = 64
@@ -101,19 +99,11 @@ def _make(
             f" {common_name!r:.100}"
         )
     paths = [path for path in (key_file, certificate_file) if path is not None]
-    if len({os.path.realpath(path) for path in paths}) < len(paths):
-        raise InvalidInput(f"key and certificate cannot both be {key_file}")
-    for path in paths:
-        if os.path.lexists(path):
-            tell(f"{path} is there already: nothing was written; move it away first")
-            return REFUSED
-        folder = os.path.dirname(path) or "."
-        if not os.path.isdir(folder):
-            raise InvalidInput(f"the folder {folder} is not there: make it first")
+    check_new(paths)
     signer = generate(key_type)
     certificate = signer.self_signed(common_name, time.time())
     contents = [signer.private_pem(), certificate.encode()]
-    _write(list(zip(paths, (0o600, 0o644), contents, strict=False)))
+    write_new(list(zip(paths, (0o600, 0o644), contents, strict=False)))
     print("".join(f"{indent}{line}\n" for line in certificate.splitlines()), end="")
     for path in paths:
         tell(f"{path} is made")
@@ -122,17 +112,3 @@ def _make(
         " believe this signer, this node included"
     )
     return DONE
-
-
-def _write(files: Sequence[tuple[str, int, bytes]]) -> None:
-    """Make each path with its mode and its bytes; where one fails, none of them stays."""
-    with contextlib.ExitStack() as undo:
-        for path, mode, content in files:
-            # O_EXCL: neither a file nor a link that came in between is written to.
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-            undo.callback(os.unlink, path)
-            with open(fd, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(fd)
-        undo.pop_all()

@@ -6,10 +6,9 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
 
 from ..printable import readable
-from ..quantities import readable_size
+from ..quantities import readable_size, readable_time
 from ..trust import TrustedEntry
 
 _WIDTH = 100
@@ -54,12 +53,7 @@ def signer(name: str, fingerprint: str, count: int = 16) -> str:
 
 def date(created: int | None) -> str:
     """POSIX seconds as a date and a time, ``Z`` for UTC; empty where they are not known."""
-    if created is None:
-        return ""
-    try:
-        return f"{datetime.fromtimestamp(created, timezone.utc):%Y-%m-%d %H:%MZ}"
-    except (ValueError, OverflowError, OSError):
-        return str(created)
+    return "" if created is None else readable_time(created)
 
 
 def names_of(trusted: TrustedEntry) -> str:

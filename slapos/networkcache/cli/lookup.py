@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..binding import Request
 from ..config import Config
-from ..digest import Digest, Digests, pieces_of
-from ..entry import Key, Kind
+from ..digest import Digest
+from ..entry import Kind
 from ..errors import NotFound, SourceFailure
 from ..printable import readable
-from ..urls import Prefixes, is_remote, normalised_name, redact, safe_name, without_fragment
+from ..urls import Prefixes, redact
 from . import DONE, REFUSED, UNKNOWN, layout
 from .configuration import add_config_arguments, make_client, read_config
+from .naming import requests_for
 from .terminal import add_json_argument, escape_output
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    requests = _requests(arguments.what)
+    requests = requests_for(arguments.what)
     found = _look_up(read_config(arguments), requests)
     # A URL may stand for many things: only what it does stand for is of interest.
     shown = [each for n, each in enumerate(found) if each.entries or not n]
@@ -94,36 +94,6 @@ def run(arguments: argparse.Namespace) -> int:
         for sentence in _sentences(found):
             print(layout.paragraph(sentence))
     return _code(found)
-
-
-def _requests(what: str) -> list[Request]:
-    """What to look up: all that a URL may name, or one key; the names of a project that
-    its files may be written with."""
-    name, equals, version = what.partition("==")
-    if is_remote(what) or "/" in what:
-        return _requests_for_url(what)
-    if equals:
-        names = (safe_name(name), normalised_name(name))
-        keys = dict.fromkeys(Key.for_distribution(n, version.strip()) for n in names)
-    else:
-        keys = {Key.parse(what): None}
-    return [Request(key) for key in keys]
-
-
-def _requests_for_url(url: str) -> list[Request]:
-    plain = without_fragment(url)
-    distribution = Request.for_distribution(url)
-    run = Request.for_run(plain)
-    if not is_remote(url) and os.path.isfile(url):
-        with open(url, "rb") as file:
-            run = Request.for_run(Digests.of(pieces_of(file)).sha256)
-    return [
-        Request.for_file(url),
-        *([distribution] if distribution else []),
-        Request(Key.for_page(url), plain),
-        run,
-        Request(Key.for_release(url), plain),
-    ]
 
 
 def _look_up(config: Config, requests: Sequence[Request]) -> list[_Found]:

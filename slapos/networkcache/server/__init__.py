@@ -1,20 +1,32 @@
 """The web application: SHACACHE and SHADIR over the stores, and the process around it.
 
-Needs the extra ``slapos.networkcache[server]``; nothing outside this package imports
-it but the command.
+To serve needs the extra ``slapos.networkcache[server]``, what the other commands use does
+not; nothing outside this package imports it but the commands and the recipe of a server.
 
-    answers         an `Answer` is a value; what every answer and refusal looks like
-    authorisation   who may upload: the one replaceable question
-    body            the bytes of a request: limits, ``100-continue``, cut ones
     shacache        contents: ``GET``, ``HEAD``, ``POST``, ``PUT``         <- read first
     shadir          entries: ``GET``, ``PUT``, and the batch
-    directory       which pairs are taken and which are shown: rules without I/O
-    sending         an `Answer` on the wire: small ones at once, large ones by sendfile
     app             `make_app`: from a request to its answer, its log line, its refusal
-    connection      one connection: stalled, half closed, malformed, at shutdown
-    access_log      a JSON object per request, written in batches
-    threads         the threads in which stores write
-    options         `Options`: what the operator says, without aiohttp
-    run             the root, sockets and TLS: `networkcache server run`
-    processes       several workers under one supervisor, and signals
+    pages           what people see of it
+
+    upstream        a proximity cache: other network caches, asked for what is not here
+    growing         a content that is on its way, and already read
+    space           what may come, what goes so that it may, and what is kept from going
+    checking        whether all that is kept is right, and mending it
+    air_gap         entries and contents in one file, for a server that reaches no other
+    backup          a copy of all that is kept, made while it serves
+    root            the folder of all that is kept, and the version of its layout
+    log             who did what, and when: only ever appended to
+    directory       which pairs are taken and which are shown: rules without I/O
+
+    accounts        who may publish, and who is shown whose names
+    monitoring      what is counted and measured; ``/metrics``, ``/healthz``, ``/readyz``
+    http            one connection; an `Answer`, and how it gets onto the wire
+    configuration   `Options`: what the operator says, on the command line or in a file
+    threads         the threads in which stores work
+    leader          the one process that does what is done once
+    runtime         `networkcache server run`: sockets, processes, reloading
+
+Each imports only what stands below it in this order: runtime, pages, app, shacache and
+shadir, checking, upstream, air_gap, space, backup, root, monitoring, accounts, http,
+configuration, growing, directory, log, leader, threads.
 """

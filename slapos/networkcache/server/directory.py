@@ -79,6 +79,14 @@ def _came(row: Stored, has: Callable[[Digest], bool]) -> bool:
     return digest is not None and has(digest)
 
 
+def together(rows: Sequence[Stored], others: Sequence[Stored]) -> list[Stored]:
+    """`rows`, and what of `others` has another pair."""
+    if not others:
+        return list(rows)
+    pairs = {row.pair for row in rows}
+    return [*rows, *(other for other in others if other.pair not in pairs)]
+
+
 def fit(rows: Sequence[Stored], limit: int = DIRECTORY_LIMIT) -> list[Pair]:
     """The pairs whose answer has at most `limit` bytes, latest put first as `rows` are.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
@@ -13,6 +13,7 @@ from ..entry import Key, Pair
 from ..errors import Code, NotFound, Refusal
 from ..protocol import (
     BATCH_BODY_LIMIT,
+    BATCH_LIMIT,
     DIRECTORY_LIMIT,
     PUT_LIMIT,
     Batch,
@@ -21,17 +22,22 @@ from ..protocol import (
     encode_directory,
 )
 from ..storage import ContentStore, EntryStore, Stored
-from . import body
-from .answers import JSON, NO_STORE, Answer, created, etag_matches
-from .authorisation import Authorise
-from .directory import accept, fit, named_content, visible
+from .accounts.authorisation import Authorise
+from .directory import accept, fit, named_content, together, visible
+from .http import body
+from .http.answers import JSON, NO_STORE, Answer, created, etag_matches
+from .monitoring.tally import Tally
 from .threads import Threads
+from .upstream.entries import Found
+from .upstream.upstreams import Upstreams
 
+_NOTHING = Found({})
 _DIGEST_ROOM = len(Digest.of(b"").hex) + len('"", ')
 
 
 class Shadir:
-    """Answers requests about entries."""
+    """Answers requests about entries; `upstream` has more of them. `check_room` raises
+    `StorageFull` where the disk has no room for another one."""
 
     def __init__(
         self,
@@ -39,11 +45,17 @@ class Shadir:
         entries: EntryStore,
         authorise: Authorise,
         threads: Threads,
+        tally: Tally,
+        upstream: Upstreams | None = None,
+        check_room: Callable[[], None] = lambda: None,
     ):
         self._contents = contents
         self._entries = entries
         self._authorise = authorise
         self._threads = threads
+        self._tally = tally
+        self._upstream = upstream
+        self._check_room = check_room
 
     def methods(self, name: str | None) -> tuple[str, ...]:
         """What may be done with the key `name`, or with the service itself."""
@@ -56,11 +68,16 @@ class Shadir:
         key = key_of(name)
         if request.method == "PUT":
             return await self._put(request, key)
-        return self._look_up(request, key)
+        if self._upstream is None:
+            return self._look_up(request, key, _NOTHING)
+        return self._look_up(request, key, await self._upstream.look_up([key]))
 
-    def _look_up(self, request: web.BaseRequest, key: Key) -> Answer:
-        rows = self._entries.get([key]).get(key, ())
-        pairs = fit(visible(rows, self._contents.has)) if rows else []
+    def _look_up(self, request: web.BaseRequest, key: Key, found: Found) -> Answer:
+        rows = visible(self._entries.get([key]).get(key, ()), self._contents.has)
+        pairs = fit(together(rows, found.rows.get(key, ())))
+        self._count(key, bool(pairs))
+        if not pairs and key in found.unknown:
+            raise Refusal(Code.UPSTREAM, f"no upstream could be asked for {key}")
         if not pairs:
             raise NotFound(f"nothing is known under {key}")
         text = encode_directory(pairs)
@@ -71,48 +88,79 @@ class Shadir:
         return Answer(200, headers, text)
 
     async def _put(self, request: web.BaseRequest, key: Key) -> Answer:
-        account = self._authorise(request)
+        self._authorise(request)
+        await self._threads.run(self._check_room)
         pair = decode_put(await body.whole(request, PUT_LIMIT))
+        account = self._authorise(request)  # it may have been revoked while this came
         digest, may_come_later = accept(key, pair)
+        account.check_pair(key, pair)
         has = self._contents.has(digest)
+        if not has and self._upstream is not None:
+            # Whoever asked was told that it is here, and sends no content.
+            has = await self._upstream.bring(digest)
         if not has and not may_come_later:
             raise Refusal(
                 Code.MISSING_CONTENT,
                 f"upload the content {digest} before the entry that names it",
             )
-        stored = Stored(pair, account, hidden=not has)
-        await self._threads.run(self._entries.put, key, stored)
+        stored = Stored(pair, account.name, hidden=not has)
+        await self._threads.run(self._entries.put, key, stored, digest)
+        self._tally.count("entry-uploads")
         return created()
+
+    def _count(self, key: Key, found: bool) -> None:
+        self._tally.count("entry-hits" if found else "entry-misses")
+        if found:
+            self._tally.looked_up(key)
 
     # -- batches
 
     async def _batch(self, request: web.BaseRequest) -> Answer:
         asked = Batch.decode(await body.whole(request, BATCH_BODY_LIMIT))
-        text = await self._threads.run(self._look_up_all, asked)
+        found = _NOTHING
+        if self._upstream is not None:
+            doubtful = await self._threads.read(self._doubtful, asked)
+            found = await self._upstream.look_up(asked.keys, doubtful)
+        text = await self._threads.read(self._look_up_all, asked, found)
         return Answer(200, {**JSON, "Cache-Control": NO_STORE}, text)
 
-    def _look_up_all(self, asked: Batch) -> bytes:
+    def _doubtful(self, asked: Batch) -> list[Digest]:
+        """The contents that a batch is about and that are not here."""
+        rows = [row for some in self._entries.get(asked.keys).values() for row in some]
+        missing = [digest for digest in asked.contents if not self._contents.has(digest)]
+        return list(dict.fromkeys([*missing, *self._missing(rows)]))[:BATCH_LIMIT]
+
+    def _look_up_all(self, asked: Batch, found: Found) -> bytes:
         """The answer to a batch. What it says beside pairs is given its room first."""
-        missing = {digest for digest in asked.contents if not self._contents.has(digest)}
+        missing = {
+            digest
+            for digest in asked.contents
+            if digest not in found.held and not self._contents.has(digest)
+        }
         room = DIRECTORY_LIMIT - len(BatchAnswer().encode()) - len(missing) * _DIGEST_ROOM
         room -= sum(len(key.text) + len('"", ') for key in asked.keys)
-        found: dict[Key, Sequence[Pair]] = {}
+        answered: dict[Key, Sequence[Pair]] = {}
         later = []
         known = self._entries.get(asked.keys)
         for key in asked.keys:
-            rows = visible(known.get(key, ()), self._contents.has)
+            local = visible(known.get(key, ()), self._contents.has)
+            rows = together(local, found.rows.get(key, ()))
+            self._count(key, bool(rows))
             if not rows:
+                later += [key] if key in found.later else []
                 continue
-            gone = self._missing(rows)
+            gone = self._missing(local) - found.held
+            if found.missing:
+                gone |= self._missing(rows) & found.missing
             room_of_key = len(key.text) + len('"": , ') + len(gone) * _DIGEST_ROOM
             pairs = fit(rows, room - room_of_key)
-            if not pairs or (found and len(pairs) < len(rows)):
+            if not pairs or (answered and len(pairs) < len(rows)):
                 later.append(key)
                 continue
             room -= room_of_key + len(encode_directory(pairs))
-            found[key] = pairs
+            answered[key] = pairs
             missing |= gone
-        return BatchAnswer(found, frozenset(missing), later).encode()
+        return BatchAnswer(answered, frozenset(missing), later).encode()
 
     def _missing(self, rows: Sequence[Stored]) -> set[Digest]:
         named = {digest for row in rows if (digest := named_content(row))}

@@ -22,6 +22,10 @@ What every store promises, and `testing.ContentStoreContract` and
 The kinds are memory (`memory`), a folder of contents (`folder`), entries in SQLite
 (`sqlite`), and stores made of stores (`layers`): read-through, first-of, read-only.
 `kinds` opens one by its name. A kind of content store subclasses `writer.CheckedWriter`.
+
+What a server knows beside them is in one `database` with the entries, whose tables are in
+`schema`: the `catalogue` of its contents, and what is promised to `transfers` that are on
+their way, within what a `disk` has left.
 """
 
 from __future__ import annotations
@@ -90,7 +94,11 @@ class Writer(ABC):
     """A content being put. Unless `commit` returned, nothing of it remains.
 
     Use it in ``with``: leaving the block without `commit` throws away what was written.
+    `path` is the file that grows with every `write`, where there is one: whoever opened
+    it by then can read all of it, whatever becomes of its name.
     """
+
+    path: str | None = None
 
     @abstractmethod
     def write(self, piece: bytes) -> None:
@@ -190,8 +198,8 @@ class EntryStore(ABC):
         """The pairs of each key that has any, latest put first."""
 
     @abstractmethod
-    def put(self, key: Key, stored: Stored) -> None:
-        """Add a pair under `key`; it never replaces another's.
+    def put(self, key: Key, stored: Stored, content: Digest | None = None) -> None:
+        """Add a pair under `key`, which names `content`; it never replaces another's.
 
         The same pair put again keeps its place, its account and when it was put, but is
         no longer hidden if this put says so. An account holds at most `ACCOUNT_LIMIT`
@@ -201,6 +209,13 @@ class EntryStore(ABC):
     @abstractmethod
     def remove(self, key: Key, pair: Pair) -> None:
         """Remove one pair. Raises `NotFound`."""
+
+    @abstractmethod
+    def naming(self, content: Digest) -> Sequence[tuple[Key, Stored]]:
+        """The pairs that were put as naming `content`, hidden ones too.
+
+        It may give a pair too many, never one too few.
+        """
 
     @abstractmethod
     def __iter__(self) -> Iterator[Key]:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from ..errors import StorageFailure, StorageFull
+from ..errors import StorageFailure, StorageFull, StorageReadOnly
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_KINDS: Mapping[int, type[StorageFailure]] = {
+    errno.ENOSPC: StorageFull,
+    errno.EDQUOT: StorageFull,
+    errno.EROFS: StorageReadOnly,
+    errno.EPERM: StorageReadOnly,
+}
 
 
 @contextmanager
 def disk_faults(doing: str) -> Iterator[None]:
-    """Turn an OSError of the block into `StorageFull` or `StorageFailure`.
+    """Turn an OSError of the block into a `StorageFailure`.
 
     `doing` completes "cannot ...", for example ``write under /srv/cache``.
     """
@@ -30,7 +35,7 @@ def disk_faults(doing: str) -> Iterator[None]:
 
 def failure(doing: str, error: OSError) -> StorageFailure:
     """`error` as the contract of stores names it; `doing` as for `disk_faults`."""
-    kind = StorageFull if error.errno in _FULL else StorageFailure
+    kind = _KINDS.get(error.errno or 0, StorageFailure)
     return kind(f"cannot {doing}: {error.strerror or error}")
 
 

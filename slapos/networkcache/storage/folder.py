@@ -10,14 +10,15 @@ on the same folder.) It is then synced, renamed, and the folder synced.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from ..digest import Digest
+from ..digest import PIECE, Digest
 from ..errors import NotFound, StorageFull
 from . import Content, ContentStore
 from .durable import check_writable, disk_faults, failure, make_folder, sync_folder
@@ -53,11 +54,11 @@ class FileContent(Content):
 class FolderContents(ContentStore):
     """Contents in the folder `root`, which is made where it is not there yet.
 
-    Several processes may use one root. Left-overs of dead ones are removed here.
-    Raises `StorageFailure` where the root cannot be written.
+    Several processes may use one root. Left-overs of dead ones are removed here, unless
+    it is not to `tidy` up. Raises `StorageFailure` where the root cannot be written.
     """
 
-    def __init__(self, root: str | os.PathLike[str]):
+    def __init__(self, root: str | os.PathLike[str], *, tidy: bool = True):
         self.root = os.path.abspath(os.fspath(root))
         self._top = os.path.join(self.root, "v1")
         self.temporary = os.path.join(self._top, "tmp")
@@ -68,7 +69,8 @@ class FolderContents(ContentStore):
         check_writable(self.temporary)
         self._space = _Space(self._top)
         self._durable = bytearray(1 << 16)
-        remove_leftovers(self.temporary)
+        if tidy:
+            remove_leftovers(self.temporary)
 
     def path(self, digest: Digest) -> str:
         """Where the content is, or would be."""
@@ -97,7 +99,7 @@ class FolderContents(ContentStore):
         self._space.reserve(size or 0)
         try:
             with disk_faults(f"write in {self.temporary}"):
-                fd, path = _locked_file(self.temporary)
+                fd, path = locked_file(self.temporary)
         except BaseException:
             self._space.release(size or 0)
             raise
@@ -113,12 +115,25 @@ class FolderContents(ContentStore):
             raise failure(f"delete {path}", error) from error
 
     def __iter__(self) -> Iterator[Digest]:
+        return (digest for _, digest in self.files() if digest is not None)
+
+    def files(self) -> Iterator[tuple[str, Digest | None]]:
+        """Every path of a content, and of what else is there: None stands for what is none,
+        a whole folder too. Those on their way are left out."""
         with disk_faults(f"list {self._top}"):
-            for first in filter(_SHARD.match, os.listdir(self._top)):
-                for second in filter(_SHARD.match, os.listdir(f"{self._top}/{first}")):
-                    for name in os.listdir(f"{self._top}/{first}/{second}"):
-                        if _DIGEST.match(name) and name.startswith(first + second):
-                            yield Digest(name)
+            for first, shards in _shards(self._top):
+                if not shards:
+                    if first.path != self.temporary:
+                        yield first.path, None
+                    continue
+                for second, names in _shards(first.path):
+                    if not names:
+                        yield second.path, None
+                        continue
+                    shard = first.name + second.name
+                    for name in os.listdir(second.path):
+                        known = _DIGEST.match(name) and name.startswith(shard)
+                        yield f"{second.path}/{name}", Digest(name) if known else None
 
     def _sync_name(self, digest: Digest) -> None:
         """Make the name of a content durable, and its folder's the first time."""
@@ -166,6 +181,8 @@ class _Space:
 
 
 class _Writer(CheckedWriter):
+    path: str
+
     def __init__(
         self,
         store: FolderContents,
@@ -177,7 +194,7 @@ class _Writer(CheckedWriter):
         super().__init__(digest, size)
         self._store = store
         self._fd = fd
-        self._path = path
+        self.path = path
         self._reserved = size or 0
 
     def _take(self, piece: bytes) -> None:
@@ -192,17 +209,17 @@ class _Writer(CheckedWriter):
         with disk_faults(f"store {target}"):
             # Before the sync of the file: a journal takes both to the disk at once.
             os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
-            if _sync_existing(target, self._count):
-                os.unlink(self._path)
+            if _sync_existing(target, self._count, digest):
+                os.unlink(self.path)
             else:
                 os.fsync(self._fd)
-                os.rename(self._path, target)
+                os.rename(self.path, target)
             self._store._sync_name(digest)
         self._let_go()
 
     def _discard(self) -> None:
         with suppress(OSError):
-            os.unlink(self._path)
+            os.unlink(self.path)
         self._let_go()
 
     def _let_go(self) -> None:
@@ -216,17 +233,18 @@ class _Writer(CheckedWriter):
             self._store._space.release(size)
 
 
-def _sync_existing(path: str, size: int) -> bool:
+def _sync_existing(path: str, size: int, digest: Digest) -> bool:
     """Whether the content is there already, and if so make its bytes durable.
 
-    A file of another length cannot be it (somebody cut it): it is to be replaced.
+    A file that has other bytes by now, or cannot be read, is to be replaced: what comes
+    is right, and may be the last that there is of it.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        if os.fstat(fd).st_size != size:
+        if os.fstat(fd).st_size != size or not _has_digest(fd, digest):
             return False
         os.fsync(fd)
         return True
@@ -234,8 +252,24 @@ def _sync_existing(path: str, size: int) -> bool:
         os.close(fd)
 
 
-def _locked_file(folder: str) -> tuple[int, str]:
-    """A new file in `folder`, open for writing and locked, and its path."""
+def _has_digest(fd: int, digest: Digest) -> bool:
+    hash = hashlib.sha512()
+    with suppress(OSError):
+        while piece := os.read(fd, PIECE):
+            hash.update(piece)
+    return hash.hexdigest() == digest.hex
+
+
+def _shards(folder: str) -> Iterator[tuple[os.DirEntry[str], bool]]:
+    """What is in `folder`, and whether it is a folder for contents."""
+    with os.scandir(folder) as entries:
+        for entry in list(entries):
+            yield entry, _SHARD.match(entry.name) is not None and entry.is_dir()
+
+
+def locked_file(folder: str) -> tuple[int, str]:
+    """A new file in `folder`, open for writing and locked until that is closed, and its
+    path."""
     while True:
         path = os.path.join(folder, secrets.token_hex(16))
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
@@ -252,6 +286,13 @@ def _locked_file(folder: str) -> tuple[int, str]:
         os.close(fd)
 
 
+def leftovers(folder: str) -> list[str]:
+    """The paths of the temporary files in `folder` that no living process writes."""
+    with disk_faults(f"list {folder}"):
+        paths = [os.path.join(folder, name) for name in os.listdir(folder)]
+    return [path for path in paths if _if_unlocked(path, lambda _: None)]
+
+
 def remove_leftovers(folder: str) -> int:
     """Remove the temporary files in `folder` that no living process writes.
 
@@ -259,18 +300,18 @@ def remove_leftovers(folder: str) -> int:
     """
     with disk_faults(f"list {folder}"):
         names = os.listdir(folder)
-    return sum(_remove_unlocked(os.path.join(folder, name)) for name in names)
+    return sum(_if_unlocked(os.path.join(folder, name), os.unlink) for name in names)
 
 
-def _remove_unlocked(path: str) -> bool:
-    """Remove the file unless it is locked or cannot be removed."""
+def _if_unlocked(path: str, do: Callable[[str], None]) -> bool:
+    """`do` it unless the file is locked; whether that was done."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
+        do(path)
     except OSError:
         return False
     finally:

@@ -6,26 +6,36 @@ changes that wait and commits them in one transaction; meanwhile the next ones g
 
 from __future__ import annotations
 
+import itertools
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..errors import StorageFailure
 
 GROUP_LIMIT = 1000
 """Changes that one transaction holds, at most."""
 
-Change = Callable[[sqlite3.Connection], None]
+Result = TypeVar("Result")
+Change = Callable[[sqlite3.Connection], Result]
 """What is done within a transaction that others begin and end."""
 
 
 class _Waiting(NamedTuple):
-    change: Change
-    done: Future[None]
+    change: Change[Any]
+    done: Future[Any]
+    alone: bool
+
+
+class _Outcome(NamedTuple):
+    """What a change returned, or why it is not there."""
+
+    result: object = None
+    error: Exception | None = None
 
 
 class GroupCommit:
@@ -40,17 +50,18 @@ class GroupCommit:
         )
         self._thread.start()
 
-    def commit(self, change: Change) -> None:
-        """Have `change` committed, and return when it is.
+    def commit(self, change: Change[Result], *, alone: bool = False) -> Result:
+        """Have `change` committed, and return what it returned when it is.
 
+        One that is `alone` in its transaction sees nothing that is not on the disk yet.
         Raises what `change` raised: then nothing of it is there, and the others of its
         group are not touched. A failure of the commit is raised to all of the group.
         """
         if not self._thread.is_alive():
             raise StorageFailure("cannot write: the store was closed, or crossed a fork")
-        done: Future[None] = Future()
-        self._waiting.put(_Waiting(change, done))
-        done.result()
+        done: Future[Result] = Future()
+        self._waiting.put(_Waiting(change, done, alone))
+        return done.result()
 
     def close(self) -> None:
         """Commit what waits, and end."""
@@ -59,49 +70,58 @@ class GroupCommit:
 
     def _run(self) -> None:
         while (first := self._waiting.get()) is not None:
-            group = [first]
+            waiting = [first]
             with suppress(queue.Empty):
-                while len(group) < GROUP_LIMIT:
+                while len(waiting) < GROUP_LIMIT:
                     following = self._waiting.get_nowait()
                     if following is None:
                         self._waiting.put(None)
                         break
-                    group.append(following)
-            _commit_group(self._connection, group)
+                    waiting.append(following)
+            for group in _groups(waiting):
+                _commit_group(self._connection, group)
+
+
+def _groups(waiting: Sequence[_Waiting]) -> Iterator[Sequence[_Waiting]]:
+    """`waiting` in its order, and what is to be alone by itself."""
+    for alone, some in itertools.groupby(waiting, lambda each: each.alone):
+        if alone:
+            yield from ([each] for each in some)
+        else:
+            yield list(some)
 
 
 def _commit_group(connection: sqlite3.Connection, group: Sequence[_Waiting]) -> None:
     """Commit all of `group` together, and tell each how it went."""
-    errors: list[Exception | None] = []
+    outcomes: list[_Outcome] = []
     try:
         connection.execute("BEGIN IMMEDIATE")
-        errors = [_apply(connection, waiting.change) for waiting in group]
+        outcomes = [_apply(connection, waiting.change) for waiting in group]
         connection.execute("COMMIT")
     except Exception as error:
         if connection.in_transaction:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
-        errors = [error] * len(group)
-    for waiting, outcome in zip(group, errors, strict=True):
-        if outcome is None:
-            waiting.done.set_result(None)
+        outcomes = [_Outcome(error=error)] * len(group)
+    for waiting, outcome in zip(group, outcomes, strict=True):
+        if outcome.error is None:
+            waiting.done.set_result(outcome.result)
         else:
-            waiting.done.set_exception(outcome)
+            waiting.done.set_exception(outcome.error)
 
 
-def _apply(connection: sqlite3.Connection, change: Change) -> Exception | None:
-    """Make one change whole or not at all, and return what is wrong with it.
+def _apply(connection: sqlite3.Connection, change: Change[object]) -> _Outcome:
+    """Make one change whole or not at all.
 
     Raises where SQLite gave up the whole transaction, as it does on a full disk.
     """
     connection.execute("SAVEPOINT change")
-    error = None
     try:
-        change(connection)
+        outcome = _Outcome(change(connection))
     except Exception as wrong:
         if not connection.in_transaction:
             raise
         connection.execute("ROLLBACK TO change")
-        error = wrong
+        outcome = _Outcome(error=wrong)
     connection.execute("RELEASE change")
-    return error
+    return outcome

@@ -145,11 +145,14 @@ class ReadOnlyEntries(EntryStore):
     def get(self, keys: Sequence[Key]) -> Mapping[Key, Sequence[Stored]]:
         return self._store.get(keys)
 
-    def put(self, key: Key, stored: Stored) -> None:
+    def put(self, key: Key, stored: Stored, content: Digest | None = None) -> None:
         raise StorageReadOnly("cannot store an entry: this store is only read")
 
     def remove(self, key: Key, pair: Pair) -> None:
         raise StorageReadOnly("cannot remove an entry: this store is only read")
+
+    def naming(self, content: Digest) -> Sequence[tuple[Key, Stored]]:
+        return self._store.naming(content)
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self._store)
@@ -178,8 +181,8 @@ class MergedEntries(EntryStore):
                     pairs.setdefault(stored.pair, stored)
         return {key: list(pairs.values()) for key, pairs in merged.items()}
 
-    def put(self, key: Key, stored: Stored) -> None:
-        self._first.put(key, stored)
+    def put(self, key: Key, stored: Stored, content: Digest | None = None) -> None:
+        self._first.put(key, stored, content)
 
     def remove(self, key: Key, pair: Pair) -> None:
         holders = [store for store in self._stores if _holds(store, key, pair)]
@@ -187,6 +190,13 @@ class MergedEntries(EntryStore):
             raise NotFound(f"no such pair under {key}")
         for store in holders:
             store.remove(key, pair)
+
+    def naming(self, content: Digest) -> Sequence[tuple[Key, Stored]]:
+        found: dict[tuple[Key, Pair], Stored] = {}
+        for store in self._stores:
+            for key, stored in store.naming(content):
+                found.setdefault((key, stored.pair), stored)
+        return [(key, stored) for (key, _), stored in found.items()]
 
     def __iter__(self) -> Iterator[Key]:
         for place, store in enumerate(self._stores):

@@ -83,6 +83,7 @@ class MemoryEntries(EntryStore):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._keys: dict[Key, dict[Pair, Stored]] = {}
+        self._naming: dict[Digest, dict[tuple[Key, Pair], None]] = {}
 
     def get(self, keys: Sequence[Key]) -> Mapping[Key, Sequence[Stored]]:
         with self._lock:
@@ -92,8 +93,10 @@ class MemoryEntries(EntryStore):
                 if key in self._keys
             }
 
-    def put(self, key: Key, stored: Stored) -> None:
+    def put(self, key: Key, stored: Stored, content: Digest | None = None) -> None:
         with self._lock:
+            if content is not None:
+                self._naming.setdefault(content, {})[key, stored.pair] = None
             pairs = self._keys.setdefault(key, {})
             known = pairs.get(stored.pair)
             if known is None:
@@ -109,6 +112,14 @@ class MemoryEntries(EntryStore):
                 raise NotFound(f"no such pair under {key}")
             if not pairs:
                 del self._keys[key]
+
+    def naming(self, content: Digest) -> Sequence[tuple[Key, Stored]]:
+        with self._lock:
+            return [
+                (key, self._keys[key][pair])
+                for key, pair in self._naming.get(content, {})
+                if pair in self._keys.get(key, {})
+            ]
 
     def __iter__(self) -> Iterator[Key]:
         with self._lock:

@@ -148,9 +148,9 @@ class NetworkCache:
 
     def _app(self, stack: AsyncExitStack) -> App:
         """The real server, whose log nobody reads; `stack` closes what it needs."""
-        from ..server.access_log import AccessLog
+        from ..server.accounts.authorisation import anonymous_nearby
         from ..server.app import make_app
-        from ..server.authorisation import anonymous_nearby
+        from ..server.http.access_log import AccessLog
         from ..server.threads import Threads
 
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..digest import Digest
 from ..entry import Key, Pair
 from ..errors import NotFound
 from ..storage import ACCOUNT_LIMIT, EntryStore, Stored
@@ -132,6 +133,20 @@ class EntryStoreContract:
         store.remove(ONE, stored("a").pair)
         store.put(ONE, stored("a"))
         assert texts(store, ONE) == ["a", "b"]
+
+    def test_pairs_are_found_by_the_content_that_they_name(self, store: EntryStore) -> None:
+        content, another = Digest.of(b"a"), Digest.of(b"b")
+        shown, hidden = stored("a", "somebody"), stored("b", hidden=True)
+        store.put(ONE, shown, content)
+        store.put(TWO, hidden, content)
+        store.put(TWO, stored("c"), another)
+        store.put(THREE, stored("d"))
+        assert sorted(store.naming(content)) == [(ONE, shown), (TWO, hidden)]
+        store.remove(ONE, shown.pair)
+        assert list(store.naming(content)) == [(TWO, hidden)]
+        store.remove(TWO, hidden.pair)
+        assert list(store.naming(content)) == []
+        assert list(store.naming(another)) == [(TWO, stored("c"))]
 
     def test_all_keys_are_listed_once(self, store: EntryStore) -> None:
         assert list(store) == []

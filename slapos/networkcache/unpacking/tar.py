@@ -57,26 +57,32 @@ class _Member(tarfile.TarInfo):
 
 
 def unpack_tar(file: IO[bytes], sink: MemberSink) -> None:
-    """Put all members of the tar `file` into `sink`, and read it to its very end."""
+    """Put all members of the tar `file`, which may be compressed, into `sink`."""
     with decompressed(file) as stream:
-        metered = _Metered(stream)
-        metered.allow(0)
-        with tarfile.open(
-            fileobj=metered,  # type: ignore[call-overload]
-            mode="r|",
-            bufsize=_BUFFER,
-            tarinfo=_Member,
-            encoding="utf-8",
-            errors="surrogateescape",
-        ) as tar:
-            for member in tar:
-                metered.allow(member.size)
-                _take_member(tar, member, sink)
-                metered.allow(0)
-        # Whether what was compressed is right is told by its very end.
-        metered.allow(_PADDING)
-        while metered.read(1 << 16):
-            pass
+        read_tar(stream, sink)
+
+
+def read_tar(stream: Readable, sink: MemberSink) -> None:
+    """Put all members of a tar into `sink`, and read it to its very end, never back."""
+    metered = _Metered(stream)
+    metered.allow(0)
+    with tarfile.open(
+        fileobj=metered,  # type: ignore[call-overload]
+        mode="r|",
+        bufsize=_BUFFER,
+        tarinfo=_Member,
+        encoding="utf-8",
+        errors="surrogateescape",
+    ) as tar:
+        for member in tar:
+            metered.allow(member.size)
+            _take_member(tar, member, sink)
+            metered.allow(0)
+            tar.members.clear()  # it would keep them all
+    # Whether what was compressed is right is told by its very end.
+    metered.allow(_PADDING)
+    while metered.read(1 << 16):
+        pass
 
 
 def _take_member(tar: tarfile.TarFile, member: tarfile.TarInfo, sink: MemberSink) -> None:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography import x509
 
 from ...config import Config
 from ...errors import StorageFailure
 from ...localstore import folder_of
 from ...private_folder import check_private_folder
+from ...quantities import readable_time
 from ...seen import default_path
 from .finding import Finding, Mark
 
+_SOON = 30 * 86400.0
+"""Seconds before its end at which a certificate should be renewed."""
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -30,6 +37,8 @@ def check_files(config: Config) -> Iterator[Finding]:
                 yield from check_private("files", option, path)
             elif not os.access(path, os.R_OK):
                 yield _unreadable("files", option, path)
+            elif what == "cert":
+                yield _check_end(option, path)
     yield from _check_folders(config)
 
 
@@ -63,6 +72,25 @@ def check_private(about: str, option: str, path: str) -> Iterator[Finding]:
         yield Finding(Mark.WRONG, about, what, f"chmod 600 {path}")
     elif not os.access(path, os.R_OK):
         yield _unreadable(about, option, path)
+
+
+def _check_end(option: str, path: str) -> Finding:
+    """The certificate of an account: with one that has expired nothing can be uploaded."""
+    renew = "have who runs the server renew it (networkcache server account renew)"
+    try:
+        certificate = x509.load_pem_x509_certificate(Path(path).read_bytes())
+    except (ValueError, x509.InvalidVersion):
+        what = f"{option} {path} is no certificate in PEM"
+        return Finding(Mark.WRONG, "files", what, "name the one that the server gave out")
+    end = certificate.not_valid_after_utc.timestamp()
+    left = end - time.time()
+    when = f"{option} {path} {'expired' if left < 0 else 'is good until'}"
+    when += f" {readable_time(int(end))}"
+    if left < 0:
+        return Finding(Mark.WRONG, "files", when, renew)
+    if left < _SOON:
+        return Finding(Mark.WARN, "files", when, renew)
+    return Finding(Mark.OK, "files", when)
 
 
 def _unreadable(about: str, option: str, path: str) -> Finding:

@@ -126,7 +126,8 @@ def _answers(what: str, ask: Callable[[], str]) -> Finding:
     try:
         how = ask()
     except SourceFailure as failure:
-        change = "try again; check the URL, and whether the server runs"
+        change = "try again; check the URL, whether the server runs, and over https whether"
+        change += " shacache-cert-file is of an account there"
         text = f"{what}: {failure.reason}: {failure}"
         return Finding(Mark.UNKNOWN, "servers", text, change)
     except Refusal as refusal:

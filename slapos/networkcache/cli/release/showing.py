@@ -11,9 +11,8 @@ from typing import Any
 
 from ...binary.builds import Build
 from ...binary.candidates import Candidate
-from ...binary.incumbent import IncumbentBuild
+from ...binary.hosts import hosts_of
 from ...binary.releases import Releases
-from ...binary.requirements import Requirements
 from ...errors import SourceFailure
 from ...outcome import Outcome
 from ...printable import readable
@@ -55,38 +54,10 @@ def _cells(candidate: Candidate) -> Iterator[str]:
     yield layout.names_of(trusted)
     yield layout.date(trusted.created)
     yield "?" if build is None else build.software_root
-    yield _hosts(build)
+    yield "?" if build is None else hosts_of(build)
     yield layout.size(trusted.size)
     yield layout.size(build.unpacked_size) if isinstance(build, Build) else ""
     yield "yes" if candidate.fits else f"no: {candidate.refusals[0].reason}"
-
-
-def _hosts(build: Build | IncumbentBuild | None) -> str:
-    """For which hosts a build is, in the words that people have for that; what decides
-    are the versions of every library."""
-    if build is None:
-        return "?"
-    if isinstance(build, IncumbentBuild):
-        return f"{' '.join(build.distribution[:2])}, {build.multiarch}"
-    return ", ".join(_needs(build.requirements))
-
-
-def _needs(requirements: Requirements) -> Iterator[str]:
-    yield requirements.abi.machine if requirements.abi else "any machine"
-    if newest := _newest(requirements.libraries.get("libc.so.6", ())):
-        yield f"glibc {newest}"
-    if requirements.cpu_level > 1:
-        yield f"x86-64-v{requirements.cpu_level}"
-    others = len([name for name in requirements.libraries if name != "libc.so.6"])
-    if others:
-        yield f"{others} more librar{'y' if others == 1 else 'ies'}"
-
-
-def _newest(versions: Sequence[str]) -> str:
-    """Of what is needed of glibc; empty where that is no version of it."""
-    numbers = (version.removeprefix("GLIBC_").split(".") for version in versions)
-    known = [tuple(map(int, n)) for n in numbers if all(map(str.isdecimal, n))]
-    return ".".join(map(str, max(known, default=())))
 
 
 def _sentences(outcome: Outcome, candidates: Sequence[Candidate]) -> Iterator[str]:

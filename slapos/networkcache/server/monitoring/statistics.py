@@ -1,0 +1,323 @@
+"""What a server knows of itself, in numbers: read from its database, for pages and metrics.
+
+`Statistics` is asked by whoever looks, as often as they like: no statement here goes
+through all contents or all pairs, and what takes longer is remembered for some seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from ...entry import Key, Pair
+from ...storage import Stored
+from ...storage.database import Database
+from ...storage.durable import disk_faults
+from .samples import SAMPLED
+
+HOURS = 48
+DAYS = 90
+"""How far back traffic and space are shown."""
+RECENT = 60
+"""Pairs that were put last, of which the hidden ones are left out."""
+CHECKS = 10
+
+WELL = "well"
+
+_COUNTS = "SELECT name, value FROM counter"
+_HELD = "SELECT account, fetched, contents, bytes FROM held"
+_HELD_PAIRS = "SELECT account, pairs, bytes FROM held_pairs"
+_PROMISED = "SELECT coalesce(sum(size), 0) FROM transfer"
+# One by one: the smallest of an index is found at once, that of two places of it is not.
+_LEAST_USED = "SELECT min(used) FROM content WHERE fetched = ?"
+_UPSTREAMS = "SELECT name, state, since, until, error FROM upstream"
+_OUTGOING = "SELECT count(*), min(since), coalesce(sum(tries > 0), 0) FROM outgoing"
+_CHECKS = f"SELECT began, ended, found FROM inspection ORDER BY id DESC LIMIT {CHECKS}"
+_RECENT = f"""
+SELECT key, put, entry, signature, account, hidden FROM entry
+ORDER BY id DESC LIMIT {RECENT}
+"""
+_HOURS = "SELECT hour, name, value FROM traffic WHERE hour > ?"
+# Beside a max(), SQLite gives the other columns of the row that has it.
+_DAYS = """
+SELECT hour / 24, name, sum(value), value, max(hour) FROM traffic WHERE hour >= ?
+GROUP BY 1, 2
+"""
+_QUOTAS = "SELECT name, quota FROM account WHERE quota IS NOT NULL"
+_USE_OF_KEY = "SELECT used, reads FROM key_use WHERE key = ?"
+
+Value = TypeVar("Value")
+
+
+class Share(NamedTuple):
+    """What an account keeps here: contents that it put, and pairs."""
+
+    account: str
+    contents: int = 0
+    content_bytes: int = 0
+    pairs: int = 0
+    pair_bytes: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return self.content_bytes + self.pair_bytes
+
+
+class Disk(NamedTuple):
+    """Bytes of the file system of a server's folder; `free` for us."""
+
+    free: int
+    total: int
+
+
+class UpstreamState(NamedTuple):
+    """How an upstream is doing: ``well``, or what else `upstream.breaker` says, `since`
+    when, and `until` when it is left alone, in POSIX seconds. `number` counts from 1,
+    `error` is what it did."""
+
+    number: int
+    name: str
+    state: str = WELL
+    since: float = 0
+    until: float = 0
+    error: str = ""
+
+
+class Outgoing(NamedTuple):
+    """Pairs that are to go on upstream: how many, `since` when the first of them waits, in
+    POSIX seconds, and how many of them were tried in vain."""
+
+    pairs: int
+    since: int | None
+    failed: int
+
+
+class Check(NamedTuple):
+    """A check of all contents; `found` is what `inspection` says, times POSIX seconds."""
+
+    began: int
+    ended: int
+    found: Mapping[str, Any]
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """What was counted."""
+        return {k: value for k, value in self.found.items() if type(value) is int}
+
+    @property
+    def findings(self) -> list[Mapping[str, str]]:
+        """What was wrong, each with a `digest` or a `key`, and `what` it is."""
+        lists = (self.found.get(name, []) for name in ("bad", "missing"))
+        return [finding for each in lists for finding in each]
+
+    @property
+    def wrong(self) -> int:
+        """How much is still wrong after it."""
+        found = self.numbers
+        wrong = found.get("bad_count", 0) + found.get("missing_count", 0)
+        return max(0, wrong - found.get("repaired", 0))
+
+
+class Span(NamedTuple):
+    """An hour or a day from `start`, POSIX seconds, and what was counted in it."""
+
+    start: int
+    counts: Mapping[str, int]
+
+    def of(self, name: str) -> int:
+        """One count."""
+        return self.counts.get(name, 0)
+
+
+class Recent(NamedTuple):
+    """A pair, and when it was put under its key, in POSIX seconds."""
+
+    key: Key
+    put: int
+    stored: Stored
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The state of a server at one moment.
+
+    `counts` are those of `tally`, since the beginning. `shares` are of accounts, the
+    largest first; `fetched` are contents that upstreams gave. `promised` bytes belong to
+    transfers on their way; `least_used` is when the content that nobody asked for the
+    longest was last used, in POSIX seconds.
+    """
+
+    counts: Mapping[str, int]
+    shares: Sequence[Share]
+    fetched: Share
+    promised: int
+    least_used: int | None
+    disk: Disk
+    upstreams: Sequence[UpstreamState]
+    outgoing: Outgoing
+    check: Check | None
+
+    @property
+    def total(self) -> Share:
+        """All that is kept, whoever it is from."""
+        columns = zip(*(share[1:] for share in (self.fetched, *self.shares)), strict=True)
+        return Share("", *map(sum, columns))
+
+    def count(self, name: str) -> int:
+        """One count."""
+        return self.counts.get(name, 0)
+
+    def labelled(self, name: str) -> dict[str, int]:
+        """The counts of that name by their label."""
+        return {
+            label: value
+            for full, value in sorted(self.counts.items())
+            for base, colon, label in [full.partition(":")]
+            if base == name and colon
+        }
+
+
+class Remembered(Generic[Value]):
+    """What `ask` gives, for so many seconds; one thread at a time asks anew."""
+
+    def __init__(self, ask: Callable[[], Value], seconds: float):
+        self._ask = ask
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._known: tuple[float, Value] | None = None
+
+    def __call__(self) -> Value:
+        with self._lock:
+            now = time.monotonic()
+            if self._known is None or now - self._known[0] > self._seconds:
+                self._known = now, self._ask()
+            return self._known[1]
+
+
+class Statistics:
+    """The numbers of the server whose database this is, in `folder`; `upstreams` are the
+    names of these in the database, nearest first.
+
+    Each of its questions blocks on the disk, and raises `StorageFailure`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        folder: str | os.PathLike[str],
+        upstreams: Sequence[str] = (),
+    ):
+        self._database = database
+        self._folder = folder
+        self._names = upstreams
+        self.overview = Remembered(self._overview, 1.0)
+        self.hours = Remembered(self._hours, 5.0)
+        """The last 48 hours, this one last; those in which nothing was counted, too."""
+        self.days = Remembered(self._days, 60.0)
+        """The same of 90 days, as they are in UTC."""
+        self.recent = Remembered(self._recent, 1.0)
+        """The pairs that were put last, latest first, hidden ones too."""
+        self.checks = Remembered(self._checks, 1.0)
+        """The last checks, latest first."""
+
+    def use_of(self, key: Key) -> tuple[int, int] | None:
+        """When a key was last asked for, in POSIX seconds, and how often."""
+        rows = self._database.rows(_USE_OF_KEY, (key.text,))
+        return rows[0] if rows else None
+
+    def quotas(self) -> dict[str, int]:
+        """The bytes that accounts may keep, of those that have such a limit."""
+        return dict(self._database.rows(_QUOTAS))
+
+    def _overview(self) -> Overview:
+        rows = self._database.rows
+        shares, fetched = _shares(rows(_HELD), rows(_HELD_PAIRS))
+        used = [rows(_LEAST_USED, (fetched,))[0][0] for fetched in (0, 1)]
+        checks = self.checks()
+        return Overview(
+            counts=dict(rows(_COUNTS)),
+            shares=shares,
+            fetched=fetched,
+            promised=rows(_PROMISED)[0][0],
+            least_used=min((each for each in used if each is not None), default=None),
+            disk=self._disk(),
+            upstreams=self._upstreams(),
+            outgoing=Outgoing(*rows(_OUTGOING)[0]),
+            check=checks[0] if checks else None,
+        )
+
+    def _upstreams(self) -> list[UpstreamState]:
+        """Those that are asked now; of one that never failed nothing is known."""
+        known = {name: row for name, *row in self._database.rows(_UPSTREAMS)}
+        return [
+            UpstreamState(number, name, *known.get(name, ()))
+            for number, name in enumerate(self._names, 1)
+        ]
+
+    def _disk(self) -> Disk:
+        with disk_faults(f"measure the free space of {self._folder}"):
+            status = os.statvfs(self._folder)
+        block = status.f_frsize
+        return Disk(status.f_bavail * block, status.f_blocks * block)
+
+    def _checks(self) -> Sequence[Check]:
+        return [
+            Check(began, ended, json.loads(found))
+            for began, ended, found in self._database.rows(_CHECKS)
+        ]
+
+    def _recent(self) -> Sequence[Recent]:
+        return [
+            Recent(Key(key), put, Stored(Pair(entry, signature), account, bool(hidden)))
+            for key, put, entry, signature, account, hidden in self._database.rows(_RECENT)
+        ]
+
+    def _hours(self) -> Sequence[Span]:
+        now = int(time.time()) // 3600
+        counts: dict[int, dict[str, int]] = defaultdict(dict)
+        for hour, name, value in self._database.rows(_HOURS, (now - HOURS,)):
+            counts[hour][name] = value
+        return _spans(counts, range(now - HOURS + 1, now + 1), 3600)
+
+    def _days(self) -> Sequence[Span]:
+        now = int(time.time()) // 86400
+        first = now - DAYS + 1
+        counts: dict[int, dict[str, int]] = defaultdict(dict)
+        for day, name, total, last, _ in self._database.rows(_DAYS, (first * 24,)):
+            counts[day][name] = last if name in SAMPLED else total
+        return _spans(counts, range(first, now + 1), 86400)
+
+
+def _shares(held: Sequence[Any], pairs: Sequence[Any]) -> tuple[list[Share], Share]:
+    """The shares of accounts that keep something, and what was fetched."""
+    shares: dict[str, Share] = {}
+    fetched = Share("")
+    for account, was_fetched, contents, size in held:
+        if was_fetched:
+            fetched = Share("", fetched.contents + contents, fetched.content_bytes + size)
+        else:
+            shares[account] = Share(account, contents, size)
+    for account, count, size in pairs:
+        share = shares.get(account, Share(account))
+        shares[account] = share._replace(pairs=count, pair_bytes=size)
+    kept = [share for share in shares.values() if share.contents or share.pairs]
+    return sorted(kept, key=lambda share: (-share.bytes, share.account)), fetched
+
+
+def _spans(
+    counts: Mapping[int, Mapping[str, int]], numbers: range, seconds: int
+) -> list[Span]:
+    """All of them in order; where nobody looked, the space is that of before."""
+    spans: list[Span] = []
+    held: dict[str, int] = {}
+    for number in numbers:
+        known = counts.get(number, {})
+        held.update({name: known[name] for name in SAMPLED if name in known})
+        spans.append(Span(number * seconds, {**known, **held}))
+    return spans

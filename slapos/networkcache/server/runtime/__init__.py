@@ -1,0 +1,9 @@
+"""`networkcache server run`: the processes, and what they are made of.
+
+run         the life of one process, and reloading                     <- read first
+processes   several workers under one supervisor, and signals
+listening   sockets: TCP, TLS, a Unix socket
+tls         TLS, and the certificates that clients may show
+serving     what answers, made of the options, and made anew when they change
+services    pages, metrics and health, by their first path segment
+"""

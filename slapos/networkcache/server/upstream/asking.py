@@ -1,0 +1,108 @@
+"""One question to one upstream, and what it said so far, to whoever asked for the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+from ...digest import Digest
+from ...entry import Key, Pair
+from ...errors import InvalidEntry, NotFound, Refusal, SourceFailure
+from ...protocol import Batch
+from ..directory import accept
+from .background import Background
+from .watched import Watched
+
+AT_ONCE = 8
+"""Keys that are asked for at a time of one that knows no batches."""
+
+
+class Asking:
+    """What `upstream` says: `pairs` of the keys of which it said anything, which of the
+    contents asked for are `held`, and which `missing` of those that its pairs name.
+    `ended` is done once no more comes."""
+
+    def __init__(self, upstream: Watched, background: Background):
+        self.pairs: dict[Key, Sequence[Pair]] = {}
+        self.held: set[Digest] = set()
+        self.missing: set[Digest] = set()
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._upstream = upstream
+        self._background = background
+
+    async def hear(self, keys: Sequence[Key], contents: Sequence[Digest]) -> None:
+        """Ask, in one round trip where it knows how, and take what it says."""
+        try:
+            with suppress(Refusal, SourceFailure):
+                if len(keys) > 1 or contents:
+                    keys, contents = await self._ask_batch(keys, contents)
+                await self._ask_singly(keys, contents)
+        finally:
+            self.ended.set_result(None)
+
+    async def _ask_batch(
+        self, keys: Sequence[Key], contents: Sequence[Digest]
+    ) -> tuple[Sequence[Key], Sequence[Digest]]:
+        """What is left to ask for singly: all, of one that knows no batches."""
+        while True:
+            with self._upstream.asking():
+                answer = await self._upstream.door.batch(Batch(keys, contents))
+            if answer is None:
+                return keys, contents
+            self.missing |= answer.missing_content
+            self.held |= set(contents) - answer.missing_content
+            later = set(answer.later)
+            said = {key: answer.entries.get(key, ()) for key in keys if key not in later}
+            self.pairs |= await self._background.read(_acceptable, said)
+            # One that never comes to the end is not asked for ever.
+            if not later or len(later) == len(keys):
+                return (), ()
+            keys, contents = [key for key in keys if key in later], ()
+
+    async def _ask_singly(self, keys: Sequence[Key], contents: Sequence[Digest]) -> None:
+        questions: list[Callable[[], Awaitable[None]]] = []
+        questions += [partial(self._look_up, key) for key in keys]
+        questions += [partial(self._measure, digest) for digest in contents]
+        left = iter(questions)
+
+        async def ask() -> None:
+            with suppress(SourceFailure):
+                for question in left:
+                    with suppress(Refusal):
+                        await question()
+
+        await asyncio.gather(*(ask() for _ in range(min(AT_ONCE, len(questions)))))
+
+    async def _look_up(self, key: Key) -> None:
+        pairs: Sequence[Pair] = ()
+        with suppress(NotFound), self._upstream.asking():
+            pairs = await self._upstream.door.look_up(key)
+        self.pairs |= await self._background.read(_acceptable, {key: pairs})
+
+    async def _measure(self, digest: Digest) -> None:
+        with suppress(NotFound), self._upstream.asking():
+            await self._upstream.door.length(digest)
+            self.held.add(digest)
+
+
+def _acceptable(
+    said: Mapping[Key, Iterable[Pair | InvalidEntry]],
+) -> dict[Key, Sequence[Pair]]:
+    """The pairs that are taken from those who put them here, too, each once."""
+    return {
+        key: [
+            pair
+            for pair in dict.fromkeys(pairs)
+            if isinstance(pair, Pair) and _is_taken(key, pair)
+        ]
+        for key, pairs in said.items()
+    }
+
+
+def _is_taken(key: Key, pair: Pair) -> bool:
+    with suppress(Refusal):
+        accept(key, pair)
+        return True
+    return False

@@ -1,0 +1,41 @@
+"""The file system that contents are written to, and how much of it is to stay free."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+
+from .durable import disk_faults
+
+UNPROMISED = 1 << 20
+"""Bytes of a transfer for which nothing is set aside, if nothing but the disk limits it:
+for those `Disk.free` is room enough, and to promise is a sync of the disk."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The file system of the folder `temporary`, where contents on their way are written;
+    `free` bytes of it are to stay free."""
+
+    temporary: str
+    free: int
+
+    def left(self) -> int:
+        """Bytes that may be promised to transfers; what those on their way wrote already
+        is among them."""
+        with disk_faults(f"measure the free space of {self.temporary}"):
+            return self._available() - self.free + self._written()
+
+    def _available(self) -> int:
+        status = os.statvfs(self.temporary)
+        return status.f_bavail * status.f_frsize
+
+    def _written(self) -> int:
+        written = 0
+        with os.scandir(self.temporary) as files:
+            for file in files:
+                with suppress(FileNotFoundError):  # it has arrived
+                    size = file.stat().st_size
+                    written += size if size > UNPROMISED else 0
+        return written

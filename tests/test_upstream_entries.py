@@ -1,0 +1,208 @@
+"""Look-ups that go on upstream, and what is kept of the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+from upstreams import KEY, KEYS, SMALL, A, B, C, Near, near, pairs_of, put
+from wire import old, ours
+
+from slapos.networkcache.digest import Digest
+from slapos.networkcache.entry import Key, Pair
+from slapos.networkcache.errors import (
+    Code,
+)
+from slapos.networkcache.server.upstream import entries
+from slapos.networkcache.server.upstream.exchange import Limits
+from slapos.networkcache.server.upstream.remembered import Remembered
+from slapos.networkcache.testing import NetworkCache, faults
+
+
+def test_an_answer_is_kept_for_a_while_and_longer_when_the_upstream_is_away(tmp_path, far):
+    put(far, A)
+
+    async def work(here: Near):
+        found = [await here.upstreams.look_up([KEY]) for _ in range(2)]
+        assert len(far.requests) == 1
+        await here.make_older(61)
+        put(far, B)
+        found.append(await here.upstreams.look_up([KEY]))
+        far.plan(faults.drop)
+        await here.make_older(10**8)
+        found += [await here.upstreams.look_up([KEY]) for _ in range(2)]
+        return list(map(pairs_of, found))
+
+    assert near(tmp_path, work, far) == [[A], [A], [B, A], [B, A], [B, A]]
+    assert len(far.requests) == 3 + 1  # sent once more, since it is idempotent
+
+
+def test_that_nothing_is_there_is_not_believed_for_long(tmp_path, far):
+    async def work(here: Near):
+        found = [await here.upstreams.look_up([KEY]) for _ in range(2)]
+        assert len(far.requests) == 1
+        await here.make_older(30)
+        found.append(await here.upstreams.look_up([KEY]))
+        assert len(far.requests) == 2
+        far.plan(faults.drop)
+        await here.make_older(30)
+        found.append(await here.upstreams.look_up([KEY]))
+        return [set(each.unknown) for each in found]
+
+    assert near(tmp_path, work, far) == [set(), set(), set(), {KEY}]
+
+
+def test_that_nothing_is_there_is_forgotten_at_a_put(tmp_path, far):
+    async def work(here: Near):
+        await here.upstreams.look_up([KEY, Key("other")])
+        put(far, A)
+        await here.settle()
+        asked = int(time.time())
+        here.put(KEY, B)
+        # What an upstream said before comes after it.
+        Remembered(here.database).put(far.dir_url, {KEY: []}, asked)
+        found = await here.upstreams.look_up([KEY])
+        await here.upstreams.look_up([Key("other")])
+        return pairs_of(found)
+
+    assert near(tmp_path, work, far) == [A]
+    assert len(far.requests) == 2
+
+
+def test_one_that_says_so_is_enough_for_not_found(tmp_path, far):
+    with NetworkCache() as dead:
+        dead.plan(faults.drop)
+
+        async def work(here: Near):
+            return await here.upstreams.look_up([KEY])
+
+        assert not near(tmp_path, work, dead, far).unknown
+
+
+def test_many_who_ask_at_a_time_are_one_question(tmp_path, far):
+    put(far, A)
+
+    async def work(here: Near):
+        return await asyncio.gather(*(here.upstreams.look_up([KEY]) for _ in range(50)))
+
+    assert [pairs_of(found) for found in near(tmp_path, work, far)] == [[A]] * 50
+    assert len(far.requests) == 1
+
+
+def test_nobody_waits_for_those_who_write(tmp_path, far):
+    put(far, A)
+
+    async def work(here: Near):
+        end = threading.Event()
+        busy = [asyncio.create_task(here.threads.run(end.wait)) for _ in range(4)]
+        try:
+            return pairs_of(await here.upstreams.look_up([KEY]))
+        finally:
+            end.set()
+            await asyncio.gather(*busy)
+
+    assert near(tmp_path, work, far) == [A]
+
+
+def test_pairs_of_several_upstreams_each_once(tmp_path, far):
+    with NetworkCache() as further:
+        put(far, A, B)
+        put(further, B, C)
+
+        async def work(here: Near):
+            return pairs_of(await here.upstreams.look_up([KEY]))
+
+        assert near(tmp_path, work, far, further) == [B, A, C]
+
+
+def test_pairs_that_nobody_could_put_here_are_dropped(tmp_path, far):
+    put(far, A)
+    bad = [[1, 2], ["{", ""], ours("other", "0" * 128), ["[1]", ""]]
+    far.plan(faults.among(*bad))
+
+    async def work(here: Near):
+        return pairs_of(await here.upstreams.look_up([KEY]))
+
+    assert near(tmp_path, work, far) == [A]
+
+
+def test_a_batch_asks_only_for_what_is_not_known(tmp_path, far):
+    for key in KEYS:
+        put(far, A, key=key)
+    digest = far.contents.put([SMALL])
+    absent = Digest.of(b"absent")
+
+    async def work(here: Near):
+        await here.upstreams.look_up(KEYS[:10])
+        found = await here.upstreams.look_up(KEYS, [digest, absent])
+        assert [pairs_of(found, key) for key in KEYS] == [[A]] * 30
+        return found.held, found.missing
+
+    held, missing = near(tmp_path, work, far)
+    assert held == {digest}
+    assert missing == {absent, Digest("0" * 128)}
+    assert [str(asked) for asked in far.requests] == ["POST /shadir"] * 2
+
+
+def test_a_batch_that_does_not_fit_into_one_answer(tmp_path, far):
+    many = [Pair(*old("0" * 128, n="x" * 60_000 + str(n))) for n in range(10)]
+    for key in KEYS:
+        put(far, *many, key=key)
+
+    async def work(here: Near):
+        return await here.upstreams.look_up(KEYS)
+
+    found = near(tmp_path, work, far, limits=Limits())
+    assert [len(pairs_of(found, key)) for key in KEYS] == [10] * 30
+    assert not found.unknown
+    assert {str(asked) for asked in far.requests} == {"POST /shadir"}
+
+
+def test_one_that_knows_no_batches_is_asked_key_by_key(tmp_path, far):
+    for key in KEYS[:20]:
+        put(far, A, key=key)
+    digest = far.contents.put([SMALL])
+    far.plan(faults.refuse(Code.BAD_METHOD), "POST")
+
+    async def work(here: Near):
+        return await here.upstreams.look_up(KEYS, [digest, Digest.of(b"absent")])
+
+    found = near(tmp_path, work, far)
+    assert set(found.rows) == set(KEYS[:20])
+    assert (found.unknown, found.later, found.held) == (set(), set(), {digest})
+
+
+def test_what_a_slow_one_says_too_late_is_for_the_next_time(tmp_path, far, monkeypatch):
+    monkeypatch.setattr(entries, "PATIENCE", 0.3)
+    far.plan(faults.refuse(Code.BAD_METHOD), "POST")
+    far.plan(faults.silent, "GET /shadir/key-0")
+    for key in KEYS:
+        put(far, A, key=key)
+
+    async def work(here: Near):
+        first = await here.upstreams.look_up(KEYS)
+        far.heal()
+        return first, await here.upstreams.look_up(list(first.later))
+
+    first, second = near(tmp_path, work, far, limits=Limits(head=0.6))
+    assert first.later == {Key("key-0")}
+    assert len(first.rows) == 29
+    assert second.unknown == {Key("key-0")}  # nothing was learned: not for ever
+
+
+def test_answers_that_nobody_needs_go(tmp_path, far):
+    put(far, A)
+
+    async def work(here: Near):
+        await here.upstreams.look_up([KEY, *KEYS])
+        remembered = Remembered(here.database)
+        now = int(time.time())
+        await here.settle()
+        counts = []
+        for later in (0, 31, 30 * 86400 - 10, 30 * 86400 + 10):
+            remembered.tidy(now + later)
+            counts += here.database.rows("SELECT count(*) FROM answer")
+        return [count for (count,) in counts]
+
+    assert near(tmp_path, work, far) == [31, 1, 1, 0]
