@@ -38,8 +38,19 @@ SLOW = (
     "test_readme_recipes.py",
     "test_release_interrupted.py",
     "test_releases.py",
+    "test_server_backup.py",
+    "test_server_browser.py",
+    "test_server_clock.py",
+    "test_server_crowds.py",
     "test_server_durability.py",
+    "test_server_faults.py",
+    "test_server_nginx.py",
+    "test_server_reload.py",
+    "test_server_space.py",
     "test_server_stalled.py",
+    "test_server_unit.py",
+    "test_server_upgrade.py",
+    "test_server_upstream.py",
 )
 """What starts a process, or a whole buildout, for each test, or waits for what is slow on
 purpose: minutes on every Python."""

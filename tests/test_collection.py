@@ -56,7 +56,7 @@ def test_what_no_pair_names_goes_after_a_day(root):
     orphan, named = keep(root, b"orphan"), keep(root, b"named")
     name(root, "key", named)
     assert both(root, ORIGIN, NOW + DAY - 60) == {}
-    assert both(root, ORIGIN, NOW + DAY + 60) == {Why.UNNAMED: (1, 6)}
+    assert both(root, ORIGIN, NOW + DAY + 3600) == {Why.UNNAMED: (1, 6)}
     assert here(root) == {named}
     assert orphan not in root.contents
 
