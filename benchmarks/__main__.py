@@ -17,12 +17,12 @@ from . import (
     extension,
     fetch,
     lookup,
+    many_keys,
     memory,
     proximity,
     releases,
     serving,
     soak,
-    space,
     stalled,
     upload,
     verify,
@@ -45,7 +45,7 @@ BENCHMARKS = {
     "release": releases.run,
     "proximity": proximity.run,
 }
-LONG = {"soak": soak.run, "space": space.run}
+LONG = {"soak": soak.run, "many-keys": many_keys.run}
 """Those that are run only where they are named."""
 
 

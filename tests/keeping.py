@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +64,18 @@ def name(
     pair = Pair(json.dumps({**entry, **members}), "")
     root.entries.put(Key.parse(key), Stored(pair, account, hidden), digest)
     return pair
+
+
+def damage(folder: Path) -> None:
+    """Spoil the pairs in the database of a server that does not run."""
+    with closing(sqlite3.connect(folder / "entries.sqlite")) as database:
+        (page,) = database.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'entry'"
+        ).fetchone()
+        (size,) = database.execute("PRAGMA page_size").fetchone()
+    with open(folder / "entries.sqlite", "r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
 
 
 def here(root: Root) -> set[Digest]:

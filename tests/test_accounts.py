@@ -30,6 +30,7 @@ from slapos.networkcache.server.accounts.store import (
     AccountExists,
     Accounts,
     NoSuchAccount,
+    authority_of,
     check_name,
 )
 from slapos.networkcache.server.log import Log
@@ -417,12 +418,14 @@ def test_a_name_is_given_once(accounts, authority, key, database) -> None:
 def test_revoking_ends_what_there_is_and_renewing_begins_anew(
     accounts, authority, key, database
 ) -> None:
-    certificates = [authority.issue(key, "zoe", 60, time.time()) for _ in range(3)]
+    other = requested_key(generate("ecdsa").request("whoever"))
+    keys = (key, key, other)
+    certificates = [authority.issue(each, "zoe", 60, time.time()) for each in keys]
     accounts.add(account(), certificates[0])
-    accounts.renew("zoe", certificates[1])
+    accounts.renew("zoe", lambda newest: certificates[1])
     assert accounts.revoke("zoe") == 2
     assert accounts.revoke("zoe") == 0
-    accounts.renew("zoe", certificates[2])
+    accounts.renew("zoe", lambda newest: certificates[2])
     held = [accounts.by_certificate(one.sha256).certificate for one in certificates]
     assert [one.revoked is None for one in held] == [False, False, True]
     assert [action for _, action, _ in actions(database)] == [
@@ -433,11 +436,52 @@ def test_revoking_ends_what_there_is_and_renewing_begins_anew(
     ]
 
 
+def test_a_key_that_was_revoked_comes_back_for_nobody(
+    accounts, authority, key, database
+) -> None:
+    accounts.add(account(), authority.issue(key, "zoe", 60, time.time()))
+    accounts.revoke("zoe")
+    again = authority.issue(key, "abe", 60, time.time())
+    with pytest.raises(InvalidInput, match="the key was revoked with the account zoe"):
+        accounts.add(account("abe"), again)
+    with pytest.raises(InvalidInput, match="the key was revoked with the account zoe"):
+        accounts.renew("zoe", lambda newest: again)
+    assert [one.name for one in accounts.all()] == ["zoe"]
+    assert len(actions(database)) == 2
+
+
+def test_the_newest_certificate_is_the_last_one_whatever_the_clock_says(
+    accounts, authority, key
+) -> None:
+    now = time.time()
+    issued = [authority.issue(key, "zoe", 60, now - ago) for ago in (0, 86400, 3600)]
+    given: list[str] = []
+    accounts.add(account(), issued[0])
+    for each in issued[1:]:
+        accounts.renew("zoe", lambda newest, each=each: (given.append(newest), each)[1])
+    assert given == [issued[0].pem, issued[1].pem]
+    assert [one.pem for one in accounts.certificates("zoe")] == [one.pem for one in issued]
+
+
+def test_an_authority_that_issued_is_not_made_anew(
+    accounts, authority, key, database, tmp_path
+) -> None:
+    root = tmp_path / "root"
+    accounts.add(account(), authority.issue(key, "zoe", 60, time.time()))
+    assert authority_of(root, database).certificate == authority.certificate
+    (root / "authority").rename(tmp_path / "away")
+    with pytest.raises(StorageFailure, match=r"restore .*/authority from a backup"):
+        authority_of(root, database)
+    assert os.listdir(root) == []
+
+
 def test_who_is_not_there(accounts, authority, key, database) -> None:
     for ask in (
         accounts.get,
         accounts.revoke,
-        lambda name: accounts.renew(name, authority.issue(key, name, 60, time.time())),
+        lambda name: accounts.renew(
+            name, lambda newest: authority.issue(key, name, 60, time.time())
+        ),
     ):
         with pytest.raises(NoSuchAccount, match="there is no account 'zoe'"):
             ask("zoe")

@@ -37,6 +37,20 @@ def test_what_an_upstream_gave_belongs_to_who_puts_it(root):
     assert (known.account, known.fetched) == ("ann", False)
 
 
+@pytest.mark.parametrize("fetched", [False, True])
+def test_what_is_used_before_it_is_recorded_is_of_who_records_it(root, fetched):
+    """Its bytes are there a moment before its row, and somebody downloads it in between."""
+    logged = []
+    digest = root.contents.put([b"content"])
+    root.catalogue.use({digest: 1}, {}, NOW)
+    for account in ("ann", "bob"):
+        root.catalogue.store(digest, 7, account, fetched=fetched, also=logged.append)
+    known = root.catalogue.get(digest)
+    assert (known.account, known.fetched, known.reads) == ("ann", fetched, 1)
+    assert root.database.rows("SELECT account, bytes FROM held WHERE bytes") == [("ann", 7)]
+    assert len(logged) == 1
+
+
 def test_sums_are_those_of_the_rows(root):
     """Whatever is put, fetched, removed and put again."""
     chance = random.Random(5)
@@ -118,6 +132,16 @@ def test_what_was_used_since_stays(root):
     used = root.catalogue.get(digest).used
     assert not root.catalogue.remove([digest], unused_since=used - 1)
     assert root.catalogue.remove([digest], unused_since=used)
+
+
+def test_large_ones_go_one_after_the_other(root):
+    """To delete a large file takes long, and nobody else writes meanwhile."""
+    digests = [keep(root, bytes([n])) for n in range(4)]
+    root.database.change(lambda c: c.execute("UPDATE content SET size = 3 << 30"))
+    steps = []
+    root.catalogue.remove(digests, also=lambda _, went: steps.append(len(went)))
+    assert steps == [2, 2]
+    assert here(root) == set()
 
 
 def test_who_reads_it_reads_it_to_its_end(root):

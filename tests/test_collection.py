@@ -13,6 +13,7 @@ from keeping import DAY, NOW, here, keep, keys, make_root, name, small_disk
 from slapos.networkcache.entry import Key
 from slapos.networkcache.server.log import Log
 from slapos.networkcache.server.space.collect import collect, make_room, steps
+from slapos.networkcache.server.space.pairs import pairs_go
 from slapos.networkcache.server.space.pins import Pins
 from slapos.networkcache.server.space.rules import Rules, Why
 from slapos.networkcache.storage.transfers import Limits
@@ -123,6 +124,13 @@ def test_pairs_whose_content_never_came_go_after_a_day(root):
     assert both(root, ORIGIN, NOW + DAY - 60) == {}
     assert both(root, ORIGIN).keys() == {Why.NEVER_CAME}
     assert (keys(root), here(root)) == ({"came"}, {came})
+
+
+def test_to_look_for_what_nobody_asks_for_takes_short_steps(root):
+    digest = keep(root, b"content")
+    for number in range(1200):
+        name(root, f"key:{number:04}", digest)
+    assert len(list(pairs_go(root, Rules(keep=DAY), NOW))) > 2
 
 
 def test_each_is_counted_once(root):
@@ -258,19 +266,24 @@ def test_every_removal_of_what_was_put_is_in_the_log(root):
     ]
 
 
+def of_what_is_found(steps):
+    """Without those in which nothing was found that could go."""
+    return (gone for gone in steps if gone != ())
+
+
 def test_what_is_done_between_two_steps_counts(root):
     """Whatever was read before."""
     digests = [keep(root, b"%d" % n) for n in range(150)]
     for n in range(600):
         name(root, f"key{n}", digests[n % 150])
-    each = steps(root, Rules(keep=DAY, origin=True), now=LATER)
+    each = of_what_is_found(steps(root, Rules(keep=DAY, origin=True), now=LATER))
     assert len(next(each)) == 500
     pinned = sorted(keys(root))
     pin(root, *pinned)
     assert next(each) == []
     assert keys(root) == set(pinned)
     Pins(root.database).remove([Key(key) for key in pinned])
-    each = steps(root, Rules(keep=DAY, origin=True), now=LATER)
+    each = of_what_is_found(steps(root, Rules(keep=DAY, origin=True), now=LATER))
     assert [len(next(each)) for _ in range(2)] == [100, 100]
     left = here(root)
     for n, digest in enumerate(left):

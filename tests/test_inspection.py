@@ -6,9 +6,11 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -26,7 +28,7 @@ from slapos.networkcache.server.checking.check import (
     background,
     carry_out,
 )
-from slapos.networkcache.server.checking.findings import KEPT, LISTED, Found, write
+from slapos.networkcache.server.checking.findings import KEPT, LISTED, Findings, write
 from slapos.networkcache.server.checking.inspection import Inspection
 from slapos.networkcache.server.checking.sources import open_sources
 from slapos.networkcache.server.configuration.options import Options, UpstreamUrls
@@ -46,11 +48,11 @@ def root(tmp_path: Path) -> Iterator[Root]:
         yield root
 
 
-def check(root: Root, *sources, repair: bool = False, **options) -> Found:
+def check(root: Root, *sources, repair: bool = False, **options) -> Findings:
     """Inspect it; to repair it, `sources` give what they have."""
     options = Options(root.folder, **options)
 
-    async def run() -> Found:
+    async def run() -> Findings:
         inspection = Inspection(root, repair=repair, began=NOW)
         with closing(Threads(1)) as threads:
             room = room_of(root, rules_of(options, root))
@@ -61,7 +63,7 @@ def check(root: Root, *sources, repair: bool = False, **options) -> Found:
     return asyncio.run(run())
 
 
-def repair(root: Root, *sources, **options) -> Found:
+def repair(root: Root, *sources, **options) -> Findings:
     return check(root, *sources, repair=True, **options)
 
 
@@ -102,7 +104,7 @@ def test_all_is_right(root):
     kept(root, b"", key="another")
     found = check(root)
     assert (found.contents, found.bytes, found.pairs) == (2, len(DATA), 2)
-    assert found == repair(root) == Found(contents=2, bytes=len(DATA), pairs=2)
+    assert found == repair(root) == Findings(contents=2, bytes=len(DATA), pairs=2)
 
 
 @pytest.mark.parametrize("data", [b"", DATA[:-1], DATA + b"x", b"A" + DATA[1:]])
@@ -124,11 +126,11 @@ def test_what_is_missing_is_found_and_nothing_changes(root):
         path_of(root, each).unlink()
     before = state(root)
     found = check(root)
-    assert [next(iter(missing.values())) for missing in found.missing] == [
-        "key",
-        *sorted([digest.hex, known.hex]),
+    assert found.missing == [
+        {"key": "key", "what": f"its content {digest.hex} is not here"}
     ]
-    assert (found.missing_count, found.bad_count, found.repaired) == (3, 0, 0)
+    assert (found.missing_count, found.bad_count, found.repaired) == (1, 0, 0)
+    assert found.bare_rows == 1
     assert state(root) == before
 
 
@@ -180,7 +182,7 @@ def test_a_bad_content_without_a_row_is_found(root):
     assert repair(root).aside == 1
 
 
-@pytest.mark.parametrize(
+UNREADABLE = pytest.mark.parametrize(
     ("instead", "message"),
     [
         (lambda path: path.symlink_to(path), "Too many levels of symbolic links"),
@@ -188,20 +190,54 @@ def test_a_bad_content_without_a_row_is_found(root):
     ],
     ids=["loop", "folder"],
 )
+
+
+@UNREADABLE
 def test_what_cannot_be_read_is_told_and_the_others_are_checked(root, instead, message):
     unreadable, other = kept(root), kept(root, b"other", key="other")
     path = path_of(root, unreadable)
     path.unlink()
     instead(path)
-    for find in (check, repair):
-        found = find(root)
-        assert not found.finished
-        assert [bad["digest"] for bad in found.bad] == [unreadable.hex]
-        assert message in found.bad[0]["what"]
-        assert (found.contents, found.bytes) == (2, len(b"other"))
-        assert (found.missing_count, found.aside) == (0, 0)
-        assert os.path.lexists(path)
+    found = check(root)
+    assert not found.finished
+    assert [bad["digest"] for bad in found.bad] == [unreadable.hex]
+    assert message in found.bad[0]["what"]
+    assert (found.contents, found.bytes) == (2, len(b"other"))
+    assert (found.missing_count, found.aside) == (0, 0)
+    assert os.path.lexists(path)
     assert root.contents.has(other)
+
+
+@UNREADABLE
+def test_what_cannot_be_read_is_set_aside_and_fetched(root, near, instead, message):
+    near.contents.put([DATA])
+    digest = kept(root)
+    for _ in range(2):
+        path_of(root, digest).unlink()
+        instead(path_of(root, digest))
+        found = repair(root, near)
+        assert found.finished
+        assert (found.bad_count, found.aside, found.repaired) == (1, 1, 1)
+        assert message in found.bad[0]["what"]
+        assert path_of(root, digest).read_bytes() == DATA
+    names = {digest.hex, f"{digest.hex}.2"}
+    assert set(os.listdir(root.folder / "aside")) == names
+
+
+def test_what_cannot_be_set_aside_is_told_and_the_others_are_mended(root):
+    """Somebody put ``aside`` on another file system."""
+    elsewhere = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    try:
+        if elsewhere.stat().st_dev == root.folder.stat().st_dev:
+            pytest.skip("one file system")
+        (root.folder / "aside").symlink_to(elsewhere)
+        for number in range(2):
+            spoil(root, kept(root, b"%d" % number, key=f"key{number}"))
+        found = repair(root)
+    finally:
+        shutil.rmtree(elsewhere)
+    assert (found.bad_count, found.aside, found.wrong) == (2, 0, 2)
+    assert "Invalid cross-device link" in found.bad[0]["what"]
 
 
 def test_of_many_findings_some_are_named(root):
@@ -214,7 +250,7 @@ def test_of_many_findings_some_are_named(root):
     root.database.change(change)
     found = check(root)
     assert found.missing_count == LISTED + 10
-    assert len(found.missing) == LISTED
+    assert (len(found.missing), found.unlisted) == (LISTED, 10)
 
 
 # Meanwhile
@@ -293,6 +329,7 @@ def test_a_bad_content_is_set_aside_and_heals_with_the_next_upload(root):
         ("set aside", digest.hex, "it has 6 bytes, and had 10000")
     ]
     assert [known.digest for known in root.catalogue] == []
+    assert (found.wrong, found.missing_count) == (1, 0), "it is one content"
     assert repair(root).missing_count == 1
     keep(root, DATA, "zoe")
     assert not check(root).wrong
@@ -306,12 +343,23 @@ def test_a_bad_content_that_no_pair_names_is_repaired_by_setting_it_aside(root):
     assert not list(root.catalogue)
 
 
-def test_rows_without_a_content_go(root):
+def test_rows_without_a_content_that_no_pair_names_go_and_are_no_error(root):
     path_of(root, keep(root, DATA, "zoe")).unlink()
-    found = repair(root)
-    assert (found.missing_count, found.repaired) == (1, 1)
-    assert not list(root.catalogue)
-    assert not check(root).wrong
+    for find, left in ((check, 1), (repair, 0)):
+        found = find(root)
+        assert (found.bare_rows, found.wrong, found.repaired) == (1, 0, 0)
+        assert len(list(root.catalogue)) == left
+    assert check(root) == Findings()
+
+
+def test_a_lost_content_of_a_pair_that_is_not_shown_is_missing(root, near):
+    near.contents.put([DATA])
+    digest = keep(root, DATA)
+    name(root, "key", digest, hidden=True)
+    path_of(root, digest).unlink()
+    assert (check(root).missing_count, check(root).bare_rows) == (1, 0)
+    assert repair(root, near).repaired == 1
+    assert root.contents.has(digest)
 
 
 @pytest.mark.parametrize("lost", ["spoilt", "deleted"])
@@ -324,7 +372,7 @@ def test_a_source_gives_what_is_wrong_here(root, near, lost):
     else:
         path_of(root, digest).unlink()
     found = repair(root, near)
-    assert found.repaired == found.wrong == (1 if lost == "spoilt" else 2)
+    assert found.repaired == found.wrong == 1
     assert path_of(root, digest).read_bytes() == DATA
     (known,) = root.catalogue
     assert (known.account, known.size, known.fetched) == ("zoe", len(DATA), False)
@@ -400,7 +448,7 @@ def test_a_missing_content_is_asked_for_once(root, near):
             )
         )
     found = repair(root, near)
-    assert found.missing_count == 4
+    assert (found.wrong, len(found.missing)) == (2, 4)
     assert len(near.requests) == 2
 
 
@@ -442,6 +490,16 @@ def test_a_rate_is_kept():
     assert Pace(0).wait(1 << 40, 0.0) == 0.0
 
 
+def test_a_source_that_lies_is_asked_for_nothing_else(root, near):
+    for number in range(3):
+        data = b"%d" % number * 1000
+        near.contents.put([data])
+        spoil(root, kept(root, data, key=f"key{number}"))
+    near.plan(faults.wrong)
+    assert repair(root, near).repaired == 0
+    assert len(near.requests) == 1
+
+
 def test_the_background_check_heals_from_an_upstream_and_says_so(root, near):
     near.contents.put([DATA])
     digest = kept(root)
@@ -470,7 +528,7 @@ def test_the_background_check_heals_from_an_upstream_and_says_so(root, near):
 
 def test_old_inspections_are_forgotten(root):
     for began in range(KEPT + 5):
-        write(root.database, began, Found())
+        write(root.database, began, Findings())
     rows = root.database.rows("SELECT began FROM inspection ORDER BY id")
     assert rows == [(began,) for began in range(5, KEPT + 5)]
 

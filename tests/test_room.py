@@ -8,11 +8,13 @@ from contextlib import closing
 from itertools import pairwise
 
 import pytest
-from keeping import keep, make_root, name, small_disk
+from keeping import NOW, here, keep, make_root, name, small_disk
 
 from slapos.networkcache.digest import Digest
 from slapos.networkcache.errors import QuotaExceeded, StorageFull
 from slapos.networkcache.server.accounts.account import ANONYMOUS, Account
+from slapos.networkcache.server.configuration.options import Options
+from slapos.networkcache.server.space.collect import room_of, rules_of
 from slapos.networkcache.server.space.intake import LimitedIntake
 from slapos.networkcache.server.space.room import AT_ONCE, FIRST, Room
 from slapos.networkcache.storage.disk import UNPROMISED
@@ -148,6 +150,13 @@ def test_what_is_there_costs_nothing_again(root):
         intake(root)(account, Digest.of(b"a"), 1)
 
 
+def test_what_nobody_recorded_yet_costs_who_records_it(root):
+    digest = root.contents.put([bytes(100)])
+    root.catalogue.use({digest: 1}, {}, NOW)
+    with pytest.raises(QuotaExceeded):
+        intake(root)(Account("ann", quota=99), digest, 100)
+
+
 @pytest.mark.parametrize("size", [None, 101])
 def test_what_is_not_as_long_as_what_is_there_is_something_else(root, size):
     digest = keep(root, bytes(100), "bob")
@@ -230,12 +239,39 @@ def test_room_is_made_where_there_is_none(root):
         asked.append(size)
         root.catalogue.remove([digest])
 
-    own = room(root, total=100, make=make)
+    own = room(root, total=100, make=make, can_make=lambda size: size <= 70)
     own.take("", 30)
-    own.take("", 60)
-    assert asked == [60]
+    transfer = own.take("", 70)
+    assert (asked, promised(root)) == ([], 30), "nothing goes for what is only announced"
     with pytest.raises(StorageFull):
-        own.take("", 60)
+        own.take("", 71)
+    transfer.goes_on(20)
+    assert (asked, promised(root)) == ([20], 50)
+    transfer.goes_on(50)
+    with pytest.raises(StorageFull):
+        transfer.goes_on(1)
     with pytest.raises(QuotaExceeded):
         own.take("ann", 10, 9)
-    assert asked == [60, 60], "no room is made for who may not keep it"
+    assert asked == [20, 1], "no room is made for who may not keep it"
+
+
+def test_what_goes_for_a_large_one_goes_as_it_comes(root):
+    """And nothing, where what is pinned or named would have to go, too."""
+    for n in range(10):
+        keep(root, bytes([n]) * 100, fetched=True, used=n + 1)
+    rules = rules_of(Options(root.folder, max_size=1000, min_free=0), root)
+    writer = intake_of(root, rules)(ANONYMOUS, None, 990)
+    assert len(here(root)) == 10
+    writer.write(bytes(100))
+    assert 8 <= len(here(root)) < 10
+    writer.abort()
+    some = here(root)
+    for digest in list(some)[:5]:
+        name(root, f"key-{digest}", digest)
+    with pytest.raises(StorageFull):
+        intake_of(root, rules)(ANONYMOUS, None, 990)
+    assert here(root) == some
+
+
+def intake_of(root, rules):
+    return LimitedIntake(root.contents, root.catalogue, room_of(root, rules))

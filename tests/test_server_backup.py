@@ -18,6 +18,7 @@ from slapos.networkcache.server.backup import back_up
 from slapos.networkcache.server.root import Root, open_root
 from slapos.networkcache.storage import Stored
 from slapos.networkcache.storage.folder import FolderContents
+from slapos.networkcache.storage.locks import taken
 
 
 def backup(server, folder: Path, code: int = 0) -> str:
@@ -135,6 +136,47 @@ def test_it_keeps_what_the_server_has_lost(root, tmp_path):
     assert files(tmp_path / "backup") == [lost.hex]
 
 
+def test_it_keeps_what_pairs_name_that_are_not_shown(root, tmp_path):
+    """What an old client put before its content stays hidden in the tables."""
+    digest = root.contents.put([b"lost"])
+    pair = Pair(*ours("key:lost", digest.hex))
+    root.entries.put(Key("key:lost"), Stored(pair, hidden=True), digest)
+    back_up(root, tmp_path / "backup")
+    root.contents.delete(digest)
+    assert back_up(root, tmp_path / "backup").gone == 0
+    assert files(tmp_path / "backup") == [digest.hex]
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [lambda path: path.symlink_to(path), lambda path: path.mkdir()],
+    ids=["loop", "folder"],
+)
+def test_what_cannot_be_read_is_named_and_the_others_are_copied(root, tmp_path, instead):
+    unreadable, other = keep(root, "a", b"unreadable"), keep(root, "b", b"other")
+    path = Path(root.contents.path(unreadable))
+    path.unlink()
+    instead(path)
+    done = back_up(root, tmp_path / "backup")
+    assert (done.spoilt, done.missing, done.contents) == ((unreadable,), 1, 1)
+    assert files(tmp_path / "backup") == [other.hex]
+
+
+def test_what_was_lost_before_is_not_waited_for(root, tmp_path):
+    root.contents.delete(keep(root, "lost", b"lost"))
+    listed = []
+
+    class Listed(FolderContents):
+        def __iter__(self):
+            listed.append(self)
+            return super().__iter__()
+
+    with closing(Listed(root.folder)) as contents:
+        done = back_up(root._replace(contents=contents), tmp_path / "backup")
+    assert done.missing == 1
+    assert len(listed) == 2
+
+
 def test_an_older_one_is_whole_until_another_takes_its_place(root, tmp_path):
     """What is written over in place is cut for a moment, in which all may end."""
     (root.folder / "authority").mkdir()
@@ -170,7 +212,7 @@ def test_it_restores_a_server(server, make_server, tmp_path):
     config.write_text(f"[server]\nroot = {server.root.name}\n")
     done = command("server", "backup", "--config", config, tmp_path / "backup")
     says(done, 0)
-    assert "1 contents, 1 of them new" in done.stdout
+    assert "1 content, 1 of them new" in done.stdout
     server.stop()
     restored = make_server(root=tmp_path / "backup")
     assert ask(restored, "GET", f"/shacache/{digest}").body == b"content"
@@ -187,7 +229,7 @@ def test_what_is_spoilt_is_said_and_never_copied(server, tmp_path):
     path.write_bytes(b"CONTENT")
     said = backup(server, tmp_path / "backup", code=1)
     assert f"{digest} is spoilt" in said
-    assert "1 contents that entries name are not in the backup" in said
+    assert "1 content is named by entries, and not in the backup" in said
     assert files(tmp_path / "backup") == []
     backup(server, tmp_path / "older")
     assert (tmp_path / "older" / path.relative_to(server.root)).read_bytes() == b"content"
@@ -201,8 +243,11 @@ def test_where_it_is_not_made(server, make_server, tmp_path):
     assert len(pairs(other, "key:a")) == 1
     other.stop()
     backup(server, tmp_path / "backup")
-    make_server(root=tmp_path / "backup")
-    assert "a server or another backup uses" in backup(server, tmp_path / "backup", code=1)
+    lock = taken(tmp_path / "backup" / "lock")
+    assert "another backup uses" in backup(server, tmp_path / "backup", code=1)
+    os.close(lock)
+    make_server(root=tmp_path / "backup").stop()
+    assert "no backup: give an" in backup(server, tmp_path / "backup", code=2)
     done = command("server", "backup", "--root", tmp_path / "none", tmp_path / "new")
     says(done, 1, tmp_path / "none")
     assert not (tmp_path / "new").exists()

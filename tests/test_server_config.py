@@ -150,6 +150,10 @@ def test_the_command_line_goes_before_the_file(tmp_path):
         ("upstream = http://u:p@a http:///", "expected an http or https URL"),
         ("public-url = ftp://a.example", "expected an http or https URL"),
         ("public-url = http://u:secret@h/?q", "got 'http://***@h/?q'"),
+        (
+            "upstream =\n  http://a/c http://u:p@a/d\n  http://b/c http://u:p@a/d",
+            "two --upstream have the directory http://***@a/d: leave out one of them",
+        ),
         ("tls-port = 1", "--tls-port, --tls-certificate and --tls-key go together"),
         ("accel-redirect = contents", "begins and ends with a slash"),
     ],

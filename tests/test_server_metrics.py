@@ -9,14 +9,18 @@ import shutil
 import socket
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
+from keeping import damage, make_root
 from prometheus_client.parser import text_string_to_metric_families
 from wire import ABSENT, TIMEOUT, ask, ours, post, put
 
+from slapos.networkcache.entry import Key, Pair
 from slapos.networkcache.server.monitoring import health
 from slapos.networkcache.server.monitoring.health import Health, Readiness
 from slapos.networkcache.server.threads import Threads
+from slapos.networkcache.storage import Stored
 from slapos.networkcache.storage.database import Database
 from slapos.networkcache.storage.memory import MemoryContents
 
@@ -188,6 +192,19 @@ def test_healthy_is_who_can_write(server):
     temporary.mkdir()
     wait_for(server, "/healthz", 200)
     assert not list(temporary.iterdir())
+
+
+def test_a_damaged_database_is_not_healthy(make_server, tmp_path):
+    with closing(make_root(tmp_path / "root")) as root:
+        digest = root.contents.put([b"content"])
+        root.catalogue.store(digest, 7)
+        root.entries.put(Key("key:a"), Stored(Pair(*ours("key:a", digest.hex))), digest)
+    damage(tmp_path / "root")
+    server = make_server(root=tmp_path / "root")
+    assert ask(server, "GET", "/healthz").body == b"ok\n"
+    assert ask(server, "GET", "/shadir/key:a").status >= 500
+    reply = wait_for(server, "/healthz", 503)
+    assert b"it is damaged, restore it from a backup" in reply.body
 
 
 def test_ready_is_who_can_read(server):

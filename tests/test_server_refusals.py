@@ -73,6 +73,9 @@ def test_100_continue_comes_before_the_body_and_once(shared_server):
         "Via: 1.1 proxy",
         "Forwarded: for=10.0.0.1",
         "X-Forwarded-For: 10.0.0.1",
+        "X-Forwarded-Host: cache.example.com",
+        "X-Forwarded-Proto: https",
+        "X-Real-IP: 10.0.0.1",
     ],
 )
 @pytest.mark.parametrize("target", ["/shacache", "/shadir/x"])

@@ -106,6 +106,21 @@ def test_an_authority_that_is_away_changes_nothing(configured, workers):
 
 
 @BOTH
+def test_what_fails_only_when_it_is_made_changes_nothing(configured, workers):
+    """And it can be told again: nothing of what reloads has ended."""
+    one = configured("--workers", workers, max_content_size="1 KiB")
+    nobody = "http://127.0.0.1:1/shacache http://127.0.0.1:1/shadir"
+    fills = one.server.root / "fills"
+    fills.touch()
+    one.say(max_content_size="2 KiB", upstream=nobody)
+    one.complains("the configuration stays as it was: cannot make the folder")
+    assert not one.takes(1025)
+    fills.unlink()
+    one.say(max_content_size="2 KiB", upstream=nobody)
+    until(lambda: one.takes(2048), times=10)
+
+
+@BOTH
 def test_what_takes_a_restart_is_said(configured, workers):
     one = configured("--workers", workers, max_content_size="1 KiB", host="127.0.0.1")
     one.say(max_content_size="2 KiB", host="127.0.0.2", tls_port="1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import sqlite3
 from contextlib import closing
@@ -18,7 +20,8 @@ from slapos.networkcache.errors import (
     StorageFailure,
 )
 from slapos.networkcache.server.log import Log
-from slapos.networkcache.server.root import NoServer, Root, open_root
+from slapos.networkcache.server.root import AnotherUser, NoServer, Root, open_root
+from slapos.networkcache.server.space.holdings import held_under, remove
 from slapos.networkcache.storage import Stored
 
 KEY = Key.parse("key")
@@ -79,6 +82,17 @@ def test_a_put_beyond_the_quota_leaves_nothing(root: Root) -> None:
     assert len(lines) == 2
 
 
+def test_a_pair_that_took_the_number_of_another_stays(root: Root) -> None:
+    """Numbers are used again: somebody removes the last pair while another is put."""
+    put(root, "a")
+    shown = held_under(root, KEY)
+    root.entries.remove(KEY, Pair("a", ""))
+    put(root, "b")
+    assert held_under(root, KEY)[0].number == shown[0].number
+    assert remove(root, KEY, shown).pairs == []
+    assert texts(root) == ["b"]
+
+
 def test_what_else_belongs_to_a_put_undoes_it(tmp_path: Path) -> None:
     def refuse(connection, key, stored, content):
         raise Refusal(Code.FORBIDDEN, "no")
@@ -87,6 +101,19 @@ def test_what_else_belongs_to_a_put_undoes_it(tmp_path: Path) -> None:
         with pytest.raises(Refusal):
             put(root, "a")
         assert texts(root) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+def test_a_folder_of_another_user_is_left_alone(tmp_path: Path) -> None:
+    open_root(tmp_path, make=True).close()
+    for user, name in ((1, pwd.getpwuid(1).pw_name), (54321, "'#54321'")):
+        os.chown(tmp_path / "entries.sqlite", user, -1)
+        before = sorted(path.name for path in tmp_path.rglob("*"))
+        for make in (False, True):
+            with pytest.raises(AnotherUser, match=f"`sudo -u {name}`"):
+                open_root(tmp_path, make=make)
+        assert sorted(path.name for path in tmp_path.rglob("*")) == before
+    open_root(tmp_path, make=True, locked=True).close()
 
 
 # The log
@@ -148,6 +175,20 @@ def test_an_upgrade_that_was_interrupted_is_done_again(tmp_path: Path) -> None:
         assert {known.digest for known in root.catalogue} == set(digests)
         assert root.catalogue.transfers.bytes_held() == 3
     assert told == [f"upgrading {tmp_path}: 2 contents are in its catalogue"]
+    assert (tmp_path / "version").read_text() == "2\n"
+
+
+def test_two_that_open_it_first_do_not_meet(tmp_path: Path) -> None:
+    """While one says that it upgrades, another has done so."""
+    with closing(open_root(tmp_path, make=True)) as root:
+        root.contents.put([b"content"])
+    (tmp_path / "version").unlink()
+    (tmp_path / "version.new").mkdir()  # the name that all of them used
+
+    def another(sentence: str) -> None:
+        open_root(tmp_path).close()
+
+    open_root(tmp_path, progress=another).close()
     assert (tmp_path / "version").read_text() == "2\n"
 
 

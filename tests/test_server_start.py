@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from accounts import Operator
 from wire import TIMEOUT, ask, files, head, old, pairs, post, put, read_all
 
 from slapos.networkcache.server.configuration.options import Options
@@ -80,6 +81,16 @@ def test_root_in_use(server):
     done = command("server", "run", "--root", server.root, "--port", 0)
     says(done, 1, server.root, "another")
     assert ask(server, "GET", "/").status == 200
+
+
+def test_authority_that_is_away(make_server, tmp_path):
+    server = make_server()
+    Operator(server.root, tmp_path).add("zoe", "pypi")
+    assert server.stop() == 0
+    (server.root / "authority").rename(tmp_path / "away")
+    done = command("server", "run", "--root", server.root, "--port", 0)
+    says(done, 1, f"restore {server.root}/authority from a backup")
+    assert not (server.root / "authority").exists()
 
 
 def test_certificate_that_does_not_parse(tmp_path):

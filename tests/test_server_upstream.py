@@ -6,8 +6,10 @@ import http.client
 import json
 import os
 import signal
+import socket
 import sqlite3
 import ssl
+import struct
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -138,13 +140,27 @@ def test_ranges_during_a_fill(make_near, gated):
     first = begin(near, gated.digest)
     there = [begin(near, gated.digest, "Range: bytes=1000-1999") for _ in range(8)]
     assert {answer.status for answer in there} == {206}
-    assert {answer.read() for answer in there} == {LARGE[1000:2000]}
+    assert {answer.read(999) for answer in there} == {LARGE[1000:1999]}
     later = begin(near, gated.digest, f"Range: bytes={len(LARGE) - 5}-")
     assert later.headers["Content-Length"] == "5"
     assert begin(near, gated.digest, f"Range: bytes={len(LARGE)}-").status == 416
+    for _ in range(8):  # whichever worker says it
+        sized = ask(near, "HEAD", f"/shacache/{gated.digest}")
+        assert (sized.status, sized.headers["Content-Length"]) == (200, str(len(LARGE)))
     gated.open()
+    assert {answer.read() for answer in there} == {LARGE[1999:2000]}
     assert later.read() == LARGE[-5:]
     assert first.read() == LARGE
+
+
+def test_no_part_of_wrong_bytes_comes_to_an_end(make_near, gated):
+    gated.data = bytes(len(LARGE))
+    near = make_near(gated)
+    part = begin(near, gated.digest, "Range: bytes=0-99")
+    assert part.read(99) == bytes(99)
+    gated.open()
+    with pytest.raises(http.client.IncompleteRead):
+        part.read()
 
 
 def test_reading_along_over_https(make_near, gated, tmp_path):
@@ -175,7 +191,7 @@ def test_a_fill_goes_on_when_all_readers_leave(make_near, gated):
 
 def test_a_fill_goes_on_over_a_reload(make_server, gated, tmp_path):
     near = make_server(*upstream(gated))
-    assert begin(near, gated.digest, "Range: bytes=0-9").read() == LARGE[:10]
+    assert begin(near, gated.digest, "Range: bytes=0-9").read(9) == LARGE[:9]
     near.log.rename(tmp_path / "log.1")
     near.process.send_signal(signal.SIGHUP)
     wait_until(near.log.exists)
@@ -217,6 +233,43 @@ def test_the_end_of_a_server_lets_a_fill_end(make_near, gated):
     gated.open()
     assert all(first + answer.read() == LARGE for answer, first in begun)
     assert near.process.wait(TIMEOUT) == 0
+
+
+def test_the_end_of_a_server_lets_one_end_that_other_workers_follow(make_near, gated):
+    near = make_near(gated)
+    begun = begin_many(near, gated.digest, 30)
+    ours = connections_of(who_fetches(near, gated.digest))
+    left = []
+    for answer, first in begun:
+        if port_of(answer) in ours:
+            abort(answer)
+        else:
+            left.append((answer, first))
+    near.process.send_signal(signal.SIGTERM)
+    time.sleep(0.7)  # whoever has no connection any more would end by then
+    gated.open()
+    assert [first + answer.read() == LARGE for answer, first in left] == [True] * len(left)
+    assert 0 < len(left) < 30
+    assert near.process.wait(TIMEOUT) == 0
+
+
+def abort(answer) -> None:
+    """Leave as a client does that is killed: not even to read what still comes."""
+    gone = struct.pack("ii", 1, 0)
+    answer.fp.raw._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, gone)
+    answer.close()
+
+
+def port_of(answer) -> int:
+    return answer.fp.raw._sock.getsockname()[1]
+
+
+def connections_of(worker) -> set[int]:
+    """The ports of the clients that are connected to it."""
+    fds = Path(f"/proc/{worker}/fd").iterdir()
+    mine = {os.stat(fd).st_ino for fd in fds if fd.readlink().name.startswith("socket:")}
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {int(row[2].rpartition(":")[2], 16) for row in rows if int(row[9]) in mine}
 
 
 def test_wrong_bytes_never_come_to_an_end(make_near, far):
@@ -356,6 +409,33 @@ def test_a_batch(pair_of_caches):
     assert set(answer["missing_content"]) == {absent.hex, Digest.of(b"nowhere").hex}
     assert answer["later"] == []
     assert [str(each) for each in far.requests] == ["POST /shadir"]
+
+
+def test_a_batch_over_large_answers(pair_of_caches):
+    """What does not fit comes later, with what is here of it."""
+    near, far = pair_of_caches
+    large = [Pair(*old(Digest.of(SMALL).hex, n=f"{n}{'x' * 60_000}")) for n in range(40)]
+    for key in ("one", "two"):
+        for number, pair in enumerate(large):
+            far.entries.put(Key(key), Stored(pair, f"account {number % 4}"))
+    digest = post(near, SMALL)
+    assert put(near, "two", old(digest)).status == 201
+    for key in ("one", "two"):
+        assert len(pairs(near, key)) >= 40
+    large_ones = "SELECT count(*) FROM answer WHERE size > 9999"
+    wait_until(lambda: rows(near, large_ones) == [(2,)])
+    answers = []
+    for keys in (["one", "two"], ["two"]):
+        body = json.dumps({"keys": keys, "contents": []}).encode()
+        answers.append(json.loads(ask(near, "POST", "/shadir", body).body))
+    assert [(*each["entries"], *each["later"]) for each in answers] == [
+        ("one", "two"),
+        ("two",),
+    ]
+    assert [len(each) for answer in answers for each in answer["entries"].values()] == [
+        40,
+        41,
+    ]
 
 
 def test_a_pair_may_name_a_content_that_is_upstream(pair_of_caches, key):

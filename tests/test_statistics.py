@@ -17,10 +17,9 @@ from slapos.networkcache.digest import Digest
 from slapos.networkcache.key import Key
 from slapos.networkcache.server.monitoring.samples import BYTES, CONTENTS, KEPT, sample
 from slapos.networkcache.server.monitoring.statistics import (
+    Cached,
     Check,
-    Disk,
     Outgoing,
-    Remembered,
     Share,
     Span,
     Statistics,
@@ -28,6 +27,7 @@ from slapos.networkcache.server.monitoring.statistics import (
 )
 from slapos.networkcache.server.pages import plots
 from slapos.networkcache.storage.database import Database
+from slapos.networkcache.storage.disk import Space
 from slapos.networkcache.storage.schema import content_number
 from slapos.networkcache.testing.running import in_threads
 
@@ -107,7 +107,7 @@ def test_a_new_server_has_nothing(statistics, tmp_path):
     assert overview.check is None
     assert overview.outgoing == Outgoing(0, None, 0)
     assert [u.state for u in overview.upstreams] == ["well", "well"]
-    assert isinstance(overview.disk, Disk)
+    assert isinstance(overview.disk, Space)
     assert 0 < overview.disk.free <= overview.disk.total
 
 
@@ -122,7 +122,7 @@ def test_upstreams_are_those_of_the_options(database, statistics):
 
 
 def test_what_waits_to_go_upstream(database, statistics):
-    for since, tries in ((30, 0), (10, 3), (20, 1)):
+    for since, tries in ((10, 0), (20, 3), (30, 1)):
         insert(
             database, "outgoing", key="k", entry="", signature="", since=since, tries=tries
         )
@@ -239,18 +239,18 @@ def test_many_who_ask_at_once_cost_one_answer():
         asked.append(begun.wait(0.2))
         return len(asked)
 
-    remembered = Remembered(ask, 60)
-    in_threads(16, lambda number: remembered())
-    assert remembered() == 1
+    cached = Cached(ask, 60)
+    in_threads(16, lambda number: cached())
+    assert cached() == 1
     assert len(asked) == 1
 
 
 def test_what_was_remembered_is_asked_anew_after_a_while():
     numbers = iter(range(10))
-    remembered = Remembered(lambda: next(numbers), 0)
-    first = remembered()
+    cached = Cached(lambda: next(numbers), 0)
+    first = cached()
     time.sleep(0.001)
-    assert remembered() > first
+    assert cached() > first
 
 
 # -- plots

@@ -13,8 +13,11 @@ from slapos.networkcache.digest import Digest
 from slapos.networkcache.entry import Key, Pair
 from slapos.networkcache.errors import (
     Code,
+    StorageFull,
 )
-from slapos.networkcache.server.upstream import entries
+from slapos.networkcache.protocol import DIRECTORY_LIMIT
+from slapos.networkcache.server.space.pins import Pins
+from slapos.networkcache.server.upstream import entries, remembered
 from slapos.networkcache.server.upstream.exchange import Limits
 from slapos.networkcache.server.upstream.remembered import Remembered
 from slapos.networkcache.testing import NetworkCache, faults
@@ -150,13 +153,29 @@ def test_a_batch_that_does_not_fit_into_one_answer(tmp_path, far):
     for key in KEYS:
         put(far, *many, key=key)
 
-    async def work(here: Near):
-        return await here.upstreams.look_up(KEYS)
+    async def look_up_all(here: Near) -> int:
+        """How many answers it takes."""
+        keys, answers = KEYS, 0
+        while keys:
+            found = await here.upstreams.look_up(keys)
+            assert not found.unknown
+            there = [key for key in keys if key not in found.put_off]
+            assert [pairs_of(found, key) for key in there] == [many[::-1]] * len(there)
+            assert sum(map(len, found.rows.values())) * 60_000 < 2.5 * DIRECTORY_LIMIT
+            keys = [key for key in keys if key in found.put_off]
+            await here.settle()
+            answers += 1
+        return answers
 
-    found = near(tmp_path, work, far, limits=Limits())
-    assert [len(pairs_of(found, key)) for key in KEYS] == [10] * 30
-    assert not found.unknown
-    assert {str(asked) for asked in far.requests} == {"POST /shadir"}
+    async def work(here: Near):
+        first = await look_up_all(here)
+        assert {str(asked) for asked in far.requests} == {"POST /shadir"}
+        far.requests.clear()
+        return first, await look_up_all(here)
+
+    first, again = near(tmp_path, work, far, limits=Limits())
+    assert (first, again) == (3, 5)
+    assert far.requests == [], "what is remembered is read no less sparingly"
 
 
 def test_one_that_knows_no_batches_is_asked_key_by_key(tmp_path, far):
@@ -191,17 +210,58 @@ def test_what_a_slow_one_says_too_late_is_for_the_next_time(tmp_path, far, monke
     assert second.unknown == {Key("key-0")}  # nothing was learned: not for ever
 
 
+def test_answers_are_not_more_bytes_than_they_may_be(tmp_path, far, monkeypatch):
+    """The least used go, but for those of pinned keys."""
+    for key in KEYS:
+        put(far, A, key=key)
+
+    async def work(here: Near):
+        for key in KEYS:
+            await here.upstreams.look_up([key])
+        await here.settle()
+        here.database.change(lambda c: c.execute("UPDATE answer SET used = substr(key, 5)"))
+        Pins(here.database).add(KEYS[:2])
+        ((size,),) = here.database.rows("SELECT sum(length(pairs)) FROM answer")
+        for limit, value in (("BYTES", size // 2), ("COUNT", 10)):
+            monkeypatch.setattr(remembered, limit, value)
+            Remembered(here.database).tidy(0)
+            rows = here.database.rows("SELECT used FROM answer ORDER BY used")
+            left.append([used for (used,) in rows])
+
+    left: list[list[int]] = []
+    near(tmp_path, work, far)
+    assert left == [[0, 1, *range(17, 30)], [0, 1, *range(22, 30)]]
+
+
+def test_answers_are_not_remembered_where_the_disk_is_full(tmp_path, far):
+    put(far, A)
+
+    def check_room(size):
+        assert size > 100
+        raise StorageFull("no room")
+
+    async def work(here: Near):
+        found = []
+        for _ in range(2):
+            found.append(await here.upstreams.look_up([KEY]))
+            await here.settle()
+        return list(map(pairs_of, found)), here.database.rows("SELECT * FROM answer")
+
+    assert near(tmp_path, work, far, check_room=check_room) == ([[A], [A]], [])
+    assert len(far.requests) == 2
+
+
 def test_answers_that_nobody_needs_go(tmp_path, far):
     put(far, A)
 
     async def work(here: Near):
         await here.upstreams.look_up([KEY, *KEYS])
-        remembered = Remembered(here.database)
+        answers = Remembered(here.database)
         now = int(time.time())
         await here.settle()
         counts = []
         for later in (0, 31, 30 * 86400 - 10, 30 * 86400 + 10):
-            remembered.tidy(now + later)
+            answers.tidy(now + later)
             counts += here.database.rows("SELECT count(*) FROM answer")
         return [count for (count,) in counts]
 

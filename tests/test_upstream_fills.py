@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 import pytest
@@ -20,6 +20,7 @@ from slapos.networkcache.errors import (
     StorageFull,
 )
 from slapos.networkcache.server.growing import Fill, Growing, Interrupted
+from slapos.networkcache.server.upstream import fills, following
 from slapos.networkcache.server.upstream.claim import WELL, Claim
 from slapos.networkcache.server.upstream.exchange import Limits
 from slapos.networkcache.server.upstream.following import follow
@@ -72,6 +73,27 @@ def test_a_store_without_files_is_filled_before_anybody_reads(tmp_path, far):
         return await read_all(content)
 
     assert near(tmp_path, work, far, contents=MemoryContents()) == LARGE
+
+
+def test_of_many_contents_only_some_come_at_a_time(tmp_path, far, monkeypatch):
+    monkeypatch.setattr(fills, "AT_ONCE", 2)
+    datas = [bytes([number]) * 1000 for number in range(10)]
+    digests = [far.contents.put([data]) for data in datas]
+    most = 0
+
+    async def work(here: Near):
+        def make_writer(digest, size):
+            nonlocal most
+            writing = len(os.listdir(tmp_path / "fills"))
+            most = max(most, writing)
+            return here.contents.writer(digest, size)
+
+        here.upstreams._fills._make_writer = make_writer
+        opened = await asyncio.gather(*map(here.upstreams.open, digests))
+        return [await read_all(content) for content in opened]
+
+    assert near(tmp_path, work, far) == datas
+    assert most == 2
 
 
 @pytest.fixture
@@ -245,6 +267,28 @@ def test_the_size_is_that_of_one_who_says_a_possible_one(tmp_path, far):
         assert near(tmp_path, work, far, further) == len(LARGE)
 
 
+def test_that_of_one_on_its_way_is_known(tmp_path, gated):
+    async def work(here: Near):
+        content, _ = await begin(here, gated.digest)
+        with content:
+            return await here.upstreams.size(gated.digest)
+
+    assert near(tmp_path, work, gated) == len(LARGE)
+
+
+def test_it_goes_on_to_be_told_that_bytes_come(tmp_path, gated):
+    async def work(here: Near):
+        content, _ = await begin(here, gated.digest)
+        path = tmp_path / "fills" / str(gated.digest)
+        os.utime(path, (1, 1))
+        gated.open()
+        with content:
+            await content.there(HELD + 1)
+            return path.stat().st_mtime > 1
+
+    assert near(tmp_path, work, gated)
+
+
 def without_length(answer):
     """It ends where the connection does."""
     whole = answer.with_headers(Content_Length=None, Connection="close")
@@ -377,6 +421,25 @@ def followed(tmp_path, *, dies: bool = False, outcome: str = WELL) -> Fill:
 
 def test_following_to_the_end(tmp_path):
     assert followed(tmp_path).there == 4  # until it is said to be done
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_following_one_whose_bytes_are_not_seen(tmp_path, monkeypatch, goes_on):
+    monkeypatch.setattr(following, "STUCK", 0.5)
+    first, second = (Claim(str(tmp_path / "claim")) for _ in range(2))
+
+    async def run():
+        reading = asyncio.ensure_future(follow(Fill(), second))
+        for _ in range(8):
+            await asyncio.sleep(0.1)
+            if goes_on:
+                first.touch()
+        first.end(WELL)
+        first.close()
+        await reading
+
+    with nullcontext() if goes_on else pytest.raises(Interrupted, match="does not go on"):
+        asyncio.run(run())
 
 
 @pytest.mark.parametrize("how", [{"dies": True}, {"outcome": ""}])

@@ -22,7 +22,12 @@ from slapos.networkcache.server.monitoring.tally import Tally
 from slapos.networkcache.server.upstream.background import Background
 from slapos.networkcache.server.upstream.door import Upstream, client_tls
 from slapos.networkcache.server.upstream.exchange import Limits
-from slapos.networkcache.server.upstream.through import POLL, REFUSED_PAUSE, Through
+from slapos.networkcache.server.upstream.through import (
+    POLL,
+    REFUSED_PAUSE,
+    Through,
+    forgetting,
+)
 from slapos.networkcache.server.upstream.watched import Watched
 from slapos.networkcache.testing import NetworkCache, faults
 
@@ -88,6 +93,16 @@ def test_uploads_stay_here_unless_they_shall_go_on(tmp_path, far):
         return len(queued(here))
 
     assert on_upstream(tmp_path, far, work) == 2
+
+
+def test_what_is_queued_is_forgotten_where_nothing_goes_on_any_more(tmp_path, far):
+    async def work(here, through, clock):
+        job = asyncio.ensure_future(forgetting(here.database, here.threads)())
+        await asyncio.wait([job], timeout=0.3)
+        job.cancel()
+        return queued(here)
+
+    assert on_upstream(tmp_path, far, work) == []
 
 
 def test_uploads_wait_for_one_that_is_away(tmp_path, far):

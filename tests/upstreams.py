@@ -81,6 +81,7 @@ def near(
     limits: Limits | None = None,
     make_writer: MakeWriter | None = None,
     contents: ContentStore | None = None,
+    check_room: Callable[[int], None] = lambda size: None,
     **options: Any,
 ) -> Any:
     """What ``work(near)`` gives, of a server in `folder` whose upstreams are `fars`."""
@@ -100,6 +101,7 @@ def near(
                 threads,
                 folder,
                 limits,
+                check_room,
             )
             try:
                 return await work(Near(upstreams, store, database, threads))

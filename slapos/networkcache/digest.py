@@ -46,6 +46,14 @@ class Digest:
         """The digest of `data`."""
         return cls(hashlib.sha512(data).hexdigest())
 
+    @classmethod
+    def of_pieces(cls, pieces: Iterable[bytes]) -> Digest:
+        """The digest of the concatenation of `pieces`."""
+        hash = hashlib.sha512()
+        for piece in pieces:
+            hash.update(piece)
+        return cls(hash.hexdigest())
+
     @property
     def raw(self) -> bytes:
         """The 64 bytes themselves."""

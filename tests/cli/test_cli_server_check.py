@@ -6,7 +6,7 @@ import json
 from contextlib import closing
 
 import pytest
-from keeping import keep, make_root, name
+from keeping import damage, keep, make_root, name
 from wire import ask, ours, post, put
 
 from slapos.networkcache.digest import Digest
@@ -46,6 +46,7 @@ def test_all_is_right(check, folder):
     said = check(folder, code=0)
     assert count(said, "contents") == count(said, "pairs") == "1"
     assert count(said, "bytes") == "9.8 KiB"
+    assert count(said, "database") == "ok"
     assert json.loads(check(folder, "--json", "--rate", "1 GiB", code=0))["finished"]
 
 
@@ -69,6 +70,18 @@ def test_what_could_not_be_told(operate, tmp_path):
     (tmp_path / "root" / "entries.sqlite").write_bytes(b"no database" * 1000)
     said = operate("check", "--root", tmp_path / "root", code=3)
     assert said.stderr.startswith("networkcache server check: cannot open ")
+
+
+def test_a_damaged_database_is_said_and_nothing_is_done(check, folder):
+    digest = Digest.of(DATA).hex
+    path_of(folder, digest).write_bytes(b"spoilt")
+    damage(folder)
+    said = check(folder, "--repair", code=1)
+    assert "restore a backup" in said
+    assert path_of(folder, digest).read_bytes() == b"spoilt"
+    found = json.loads(check(folder, "--json", code=1))
+    assert found["database"] != "ok"
+    assert found["contents"] == 0
 
 
 def test_what_nobody_has_is_said_with_what_helps(check, folder):

@@ -27,6 +27,11 @@ def table(
         yield (indent + "  ".join(cells)).rstrip()
 
 
+def count(number: int, one: str, many: str) -> str:
+    """So many of what is called `one` or `many`."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def paragraph(text: str, first: str = "", indent: str = "") -> str:
     """`text` in lines that fit; the first one begins with `first`, the others with
     `indent`."""

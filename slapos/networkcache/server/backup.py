@@ -12,7 +12,6 @@ Until its database takes the place of the older one, at once, the older backup i
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -29,22 +28,24 @@ from ..storage import ContentStore
 from ..storage.database import Database, failure
 from ..storage.durable import disk_faults, make_folder, sync_folder
 from ..storage.folder import FolderContents
+from ..storage.locks import taken
 from ..storage.schema import content_number
-from .root import Root
+from .accounts.authority import FOLDER
+from .root import BACKUP, ENTRIES, LOCK, VERSION_FILE, Root
 
 ROUNDS = 5
 """How often it is begun anew for what was removed meanwhile."""
-_MARK = "backup"
-"""The file that tells a backup, which may be replaced, from what must not be."""
 _THREADS = 8
 """Contents that are made durable at once: 12 times as many a second as one by one."""
-_NAMED = "SELECT DISTINCT content FROM entry WHERE hidden = 0 AND content IS NOT NULL"
+_NAMED = "SELECT DISTINCT content FROM entry WHERE content IS NOT NULL"
+_SHOWN = f"{_NAMED} AND hidden = 0"
 
 
 class BackedUp(NamedTuple):
     """What became of a backup: how many `contents` it has, how many of them are `new` and
     the `size` of those in bytes, and how many it has no longer. `spoilt` are those whose
-    bytes are wrong, `missing` is how many contents entries name that are nowhere."""
+    bytes are wrong or cannot be read, `missing` is how many contents entries name that are
+    nowhere."""
 
     contents: int
     new: int
@@ -62,21 +63,28 @@ def back_up(root: Root, folder: Path) -> BackedUp:
     """
     with _taken(folder):
         with closing(FolderContents(folder)) as contents, disk_faults(f"write {folder}"):
-            new = folder / "entries.sqlite.new"
+            new = folder / f"{ENTRIES}.new"
             copied = _Copied(root.contents, contents)
+            missing: set[int] = set()
             for _ in range(ROUNDS):
+                before = missing
                 _copy_database(root.database, new)
                 copied.copy()
-                named = _named(new)
                 have = {content_number(digest.raw) for digest in contents}
-                missing = len(named - have)
-                if not missing:
-                    break
+                missing = _numbers(new, _SHOWN) - have
+                if missing == before:
+                    break  # nothing is, or it was lost long ago
+            named = _numbers(new, _NAMED)
             _copy_rest(root.folder, folder)
-            _take_place(new, folder / "entries.sqlite")
+            _take_place(new, folder / ENTRIES)
             gone = copied.remove_others(named)
         spoilt = tuple(sorted(copied.spoilt, key=str))
-        return BackedUp(len(have) - gone, copied.new, copied.size, gone, spoilt, missing)
+        count = len(have) - gone
+        return BackedUp(count, copied.new, copied.size, gone, spoilt, len(missing))
+
+
+class _Unreadable(Exception):
+    """A content of the source; what concerns the backup itself ends it."""
 
 
 class _Copied:
@@ -89,7 +97,8 @@ class _Copied:
         self.spoilt: set[Digest] = set()
 
     def copy(self) -> None:
-        """Copy what is not there yet. A content that is spoilt is left out."""
+        """Copy what is not there yet. A content that is spoilt, or cannot be read, is left
+        out."""
         digests = iter(self._source)
         with ThreadPoolExecutor(_THREADS) as pool:
             while some := list(islice(digests, 1000)):
@@ -100,24 +109,39 @@ class _Copied:
     def _copy(self, digest: Digest) -> int | None:
         """The bytes that were copied; None where there is nothing to copy."""
         if not self._target.has(digest):
-            with suppress(NotFound), self._source.open(digest) as content:
-                try:
-                    self._target.put(content.pieces(), digest)
-                    return content.size
-                except WrongContent:
-                    self.spoilt.add(digest)
+            try:
+                self._target.put(self._pieces(digest), digest)
+                self.spoilt.discard(digest)
+                return self._target.size(digest)
+            except NotFound:
+                return None
+            except (WrongContent, _Unreadable):
+                self.spoilt.add(digest)
         return None
+
+    def _pieces(self, digest: Digest) -> Iterator[bytes]:
+        try:
+            with self._source.open(digest) as content:
+                yield from content.pieces()
+        except StorageFailure as error:
+            raise _Unreadable(str(error)) from error
 
     def remove_others(self, named: set[int]) -> int:
         """Remove what the source has no longer, unless an entry names it; how many."""
         gone = [
             digest
             for digest in self._target
-            if content_number(digest.raw) not in named and not self._source.has(digest)
+            if content_number(digest.raw) not in named and self._is_gone(digest)
         ]
         for digest in gone:
             self._target.delete(digest)
         return len(gone)
+
+    def _is_gone(self, digest: Digest) -> bool:
+        try:
+            return not self._source.has(digest)
+        except StorageFailure:
+            return False  # it cannot be read: the copy may be the last
 
 
 @contextmanager
@@ -125,17 +149,15 @@ def _taken(folder: Path) -> Iterator[None]:
     """The folder, for this backup alone."""
     with disk_faults(f"write in {folder}"):
         make_folder(str(folder))
-        if os.listdir(folder) and not (folder / _MARK).exists():
+        if os.listdir(folder) and not (folder / BACKUP).exists():
             raise InvalidInput(
                 f"{folder} has something in it that is no backup: give an empty folder"
             )
-        (folder / _MARK).touch()
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        (folder / BACKUP).touch()
+    lock = taken(folder / LOCK)
+    if lock is None:
+        raise StorageFailure(f"a server or another backup uses {folder}")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise StorageFailure(f"a server or another backup uses {folder}") from None
-    else:
         yield
     finally:
         os.close(lock)
@@ -152,22 +174,20 @@ def _copy_database(database: Database, path: Path) -> None:
             raise failure("write", str(path), error) from error
 
 
-def _named(path: Path) -> set[int]:
+def _numbers(path: Path, select: str) -> set[int]:
     """The numbers of the contents that pairs in a copy of the database name."""
     with closing(sqlite3.connect(path)) as copy:
-        return {number for (number,) in copy.execute(_NAMED)}
+        return {number for (number,) in copy.execute(select)}
 
 
 def _copy_rest(root: Path, folder: Path) -> None:
     """The version, and the authority with the modes that its files have."""
-    _copy_file(str(root / "version"), str(folder / "version"))
-    if (root / "authority").exists():
-        copy = folder / "authority"
+    _copy_file(str(root / VERSION_FILE), str(folder / VERSION_FILE))
+    if (root / FOLDER).exists():
+        copy = folder / FOLDER
         # For this user alone, before the mode of the key is copied after its bytes.
         os.makedirs(copy, 0o700, exist_ok=True)
-        shutil.copytree(
-            root / "authority", copy, copy_function=_copy_file, dirs_exist_ok=True
-        )
+        shutil.copytree(root / FOLDER, copy, copy_function=_copy_file, dirs_exist_ok=True)
         sync_folder(str(copy))
 
 

@@ -7,13 +7,14 @@ takes it within `EVERY` seconds.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
+
+from ..errors import StorageFailure
+from ..storage.locks import taken
 
 EVERY = 2.0
 """Seconds between two tries to become the leader."""
@@ -25,20 +26,25 @@ Job = Callable[[], Awaitable[None]]
 async def lead(path: Path, jobs: Sequence[Job]) -> None:
     """Run `jobs` in this process as long as it holds the lock on the file `path`; wait for
     that first. Ends when it is cancelled."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    lock = await _lock(path)
     try:
-        while not _taken(lock):
-            await asyncio.sleep(EVERY)
         await asyncio.gather(*(_again_and_again(job) for job in jobs))
     finally:
         os.close(lock)
 
 
-def _taken(lock: int) -> bool:
-    with suppress(OSError):
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False
+async def _lock(path: Path) -> int:
+    """The lock, once nobody else holds it. What keeps this process from trying, such as
+    too many open files, is said when it is something else than at the last try."""
+    said = ""
+    while True:
+        try:
+            if (lock := taken(path)) is not None:
+                return lock
+        except StorageFailure as error:
+            if said != (said := str(error)):
+                print(f"networkcache server: {said}", file=sys.stderr, flush=True)
+        await asyncio.sleep(EVERY)
 
 
 async def _again_and_again(job: Job) -> None:

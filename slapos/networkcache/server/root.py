@@ -10,6 +10,7 @@
 ``fills/``             a locked file for each content that is being fetched
 ``workers/``           a locked file for each process that has transfers on their way
 ``leader``             held by the process that does what is done once
+``backup``             this is a backup, on which no server ran: the next may replace it
 =====================  ==================================================================
 
 Version 1 had neither the file ``version`` nor a catalogue.
@@ -17,10 +18,13 @@ Version 1 had neither the file ``version`` nor a catalogue.
 
 from __future__ import annotations
 
-import fcntl
 import os
+import pwd
+import secrets
+import shlex
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -33,11 +37,21 @@ from ..storage.catalogue import Catalogue
 from ..storage.database import Database
 from ..storage.durable import disk_faults, make_folder, sync_folder
 from ..storage.folder import FolderContents
+from ..storage.locks import taken
 from ..storage.sqlite import SQLiteEntries, Within
 from ..storage.transfers import check_quota
 from .log import record
 
 VERSION = 2
+VERSION_FILE = "version"
+ENTRIES = "entries.sqlite"
+LOCK = "lock"
+LEADER = "leader"
+ASIDE = "aside"
+FILLS = "fills"
+WORKERS = "workers"
+BACKUP = "backup"
+"""The file that tells a backup, which may be replaced, from what must not be."""
 
 Progress = Callable[[str], None]
 """Told what takes long, in a sentence."""
@@ -45,6 +59,10 @@ Progress = Callable[[str], None]
 
 class NoServer(NetworkcacheError):
     """A folder in which no server keeps anything."""
+
+
+class AnotherUser(NetworkcacheError):
+    """A folder of which another user's server would no more be able to use what is made."""
 
 
 class Root(NamedTuple):
@@ -78,20 +96,25 @@ def open_root(
 
     Only to `make` it may it be new; `locked` says that this process, or its parent, is the
     one that serves from it. Left-overs of dead processes go only to `tidy` up.
-    `after_put` belongs to the transaction of each new pair. Raises `NoServer`, and
-    `StorageFailure` where it cannot be used.
+    `after_put` belongs to the transaction of each new pair. One that is to be filled is no
+    backup any more. Raises `NoServer`, `AnotherUser`, and `StorageFailure` where it cannot
+    be used.
     """
     path = os.path.abspath(folder)
-    exists = os.path.exists(os.path.join(path, "entries.sqlite"))
+    exists = os.path.exists(os.path.join(path, ENTRIES))
     if not make and not exists:
         raise NoServer(f"there is no server's folder at {path}: give the --root of one")
+    if exists and not locked:
+        _check_user(path)
     version = _version(path)
     if version < VERSION and exists and not locked:
         _check_that_nobody_serves(path)
+    if make:
+        _end_backup(path)
     contents = FolderContents(path, tidy=tidy)
-    database = Database(os.path.join(path, "entries.sqlite"))
+    database = Database(os.path.join(path, ENTRIES))
     try:
-        catalogue = Catalogue(database, contents, os.path.join(path, "workers"))
+        catalogue = Catalogue(database, contents, os.path.join(path, WORKERS))
         if version < VERSION:
             _upgrade(path, contents, catalogue, progress)
     except BaseException:
@@ -101,6 +124,20 @@ def open_root(
         database, before=_content_is_there(contents), after=_accounted(after_put)
     )
     return Root(Path(path), contents, database, entries, catalogue)
+
+
+def lock_root(folder: Path) -> int:
+    """Take the folder for this server alone, for as long as the descriptor is open. Raises
+    `StorageFailure`."""
+    with disk_faults(f"write in {folder}"):
+        make_folder(str(folder))
+    lock = taken(folder / LOCK)
+    if lock is None:
+        raise StorageFailure(
+            f"another `networkcache server run` uses {folder}: stop it, or choose another"
+            " --root"
+        )
+    return lock
 
 
 def _content_is_there(contents: ContentStore) -> Within:
@@ -136,12 +173,32 @@ def _accounted(after_put: Within | None) -> Within:
     return check
 
 
+def _check_user(path: str) -> None:
+    """Raise `AnotherUser` where what this one makes would not be the server's to write."""
+    owner = os.stat(os.path.join(path, ENTRIES)).st_uid
+    if owner == os.geteuid():
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise AnotherUser(
+        f"the server's folder {path} is of the user {name}: run this command as that user,"
+        f" with `sudo -u {shlex.quote(name)}` before it"
+    )
+
+
+def _end_backup(path: str) -> None:
+    with disk_faults(f"write in {path}"), suppress(FileNotFoundError):
+        os.unlink(os.path.join(path, BACKUP))
+
+
 # -- versions
 
 
 def _version(path: str) -> int:
     """The version of the layout; 1 where nothing says so. Raises `StorageFailure`."""
-    name = os.path.join(path, "version")
+    name = os.path.join(path, VERSION_FILE)
     with disk_faults(f"read {name}"):
         try:
             with open(name, encoding="ascii") as file:
@@ -161,18 +218,13 @@ def _version(path: str) -> int:
 def _check_that_nobody_serves(path: str) -> None:
     """Raise `StorageFailure` where a server runs: one of an earlier version would go on to
     put what nobody finds in the new tables."""
-    with disk_faults(f"write in {path}"):
-        how = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        lock = os.open(os.path.join(path, "lock"), how, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    lock = taken(os.path.join(path, LOCK), shared=True)
+    if lock is None:
         raise StorageFailure(
             f"{path} is of an earlier version, whose server runs: restart that with this"
             " version first"
-        ) from None
-    finally:
-        os.close(lock)
+        )
+    os.close(lock)
 
 
 def _upgrade(
@@ -186,10 +238,12 @@ def _upgrade(
         progress(f"upgrading {path}: {done} contents are in its catalogue")
     with disk_faults(f"write in {path}"):
         make_folder(path)
-        name = os.path.join(path, "version")
-        with open(f"{name}.new", "w", encoding="ascii") as file:
+        name = os.path.join(path, VERSION_FILE)
+        # Another process may do the same at this moment.
+        new = f"{name}.{secrets.token_hex(8)}"
+        with open(new, "w", encoding="ascii") as file:
             file.write(f"{VERSION}\n")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(f"{name}.new", name)
+        os.replace(new, name)
         sync_folder(path)

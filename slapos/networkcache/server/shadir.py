@@ -32,6 +32,8 @@ from .upstream.entries import Found
 from .upstream.upstreams import Upstreams
 
 _NOTHING = Found({})
+_SHORT = 64 << 10
+"""Bytes of pairs of upstreams that are shown without a thread."""
 _DIGEST_ROOM = len(Digest.of(b"").hex) + len('"", ')
 
 
@@ -70,7 +72,10 @@ class Shadir:
             return await self._put(request, key)
         if self._upstream is None:
             return self._look_up(request, key, _NOTHING)
-        return self._look_up(request, key, await self._upstream.look_up([key]))
+        found = await self._upstream.look_up([key])
+        if sum(row.pair.size for row in found.rows.get(key, ())) > _SHORT:
+            return await self._threads.read(self._look_up, request, key, found)
+        return self._look_up(request, key, found)
 
     def _look_up(self, request: web.BaseRequest, key: Key, found: Found) -> Answer:
         rows = visible(self._entries.get([key]).get(key, ()), self._contents.has)
@@ -126,9 +131,11 @@ class Shadir:
 
     def _doubtful(self, asked: Batch) -> list[Digest]:
         """The contents that a batch is about and that are not here."""
-        rows = [row for some in self._entries.get(asked.keys).values() for row in some]
         missing = [digest for digest in asked.contents if not self._contents.has(digest)]
-        return list(dict.fromkeys([*missing, *self._missing(rows)]))[:BATCH_LIMIT]
+        doubtful = dict.fromkeys(missing)
+        for key in asked.keys:  # one by one: all of them may be very many bytes
+            doubtful |= dict.fromkeys(self._missing(self._entries.get([key]).get(key, ())))
+        return list(doubtful)[:BATCH_LIMIT]
 
     def _look_up_all(self, asked: Batch, found: Found) -> bytes:
         """The answer to a batch. What it says beside pairs is given its room first."""
@@ -141,9 +148,12 @@ class Shadir:
         room -= sum(len(key.text) + len('"", ') for key in asked.keys)
         answered: dict[Key, Sequence[Pair]] = {}
         later = []
-        known = self._entries.get(asked.keys)
         for key in asked.keys:
-            local = visible(known.get(key, ()), self._contents.has)
+            if key in found.put_off:
+                later.append(key)
+                continue
+            known = self._entries.get([key]).get(key, ())
+            local = visible(known, self._contents.has)
             rows = together(local, found.rows.get(key, ()))
             self._count(key, bool(rows))
             if not rows:

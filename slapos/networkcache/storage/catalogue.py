@@ -1,7 +1,9 @@
 """What is known of contents beside their bytes: size, owner, age and use.
 
 A content is acknowledged once it has its row here. One that has none yet, since its
-server was killed at that moment, gets it when it is next used, put or checked.
+server was killed at that moment, gets it when it is next used, put or checked. One that is
+used before whoever sends it could record it gets a row that says as much: it becomes that
+of the first who records it.
 
 **Removing while serving.** All that adds a pair, records a content or removes one is a
 transaction of the same `database`, and each looks at the folder within it: so nobody is
@@ -16,6 +18,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..digest import Digest
@@ -31,15 +34,18 @@ INSERT INTO content (digest, number, size, account, fetched, stored, used)
 VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (digest) DO UPDATE SET
     size = excluded.size, used = max(used, excluded.used),
-    account = CASE WHEN fetched > excluded.fetched THEN excluded.account ELSE account END,
-    fetched = min(fetched, excluded.fetched)
+    account = CASE WHEN stored = 0 OR fetched > excluded.fetched
+        THEN excluded.account ELSE account END,
+    fetched = CASE WHEN stored = 0 THEN excluded.fetched
+        ELSE min(fetched, excluded.fetched) END,
+    stored = CASE WHEN stored = 0 THEN excluded.stored ELSE stored END
 """
 _ADOPTED = """
 INSERT INTO content (digest, number, size, account, fetched, stored, used, reads)
 VALUES (?, ?, ?, '', 0, ?, ?, ?)
 ON CONFLICT (digest) DO NOTHING
 """
-_PUT_BEFORE = "SELECT 1 FROM content WHERE digest = ? AND fetched <= ?"
+_PUT_BEFORE = "SELECT 1 FROM content WHERE digest = ? AND fetched <= ? AND stored > 0"
 _USED = "UPDATE content SET used = max(used, ?), reads = reads + ? WHERE digest = ?"
 _KEY_USED = """
 INSERT INTO key_use VALUES (?, ?, ?)
@@ -51,12 +57,16 @@ _GET = f"SELECT {_COLUMNS} FROM content WHERE digest = ?"
 _NAMED = "SELECT 1 FROM entry WHERE content = ? LIMIT 1"
 _UNNAMED = "NOT EXISTS (SELECT 1 FROM entry WHERE entry.content = content.number)"
 _STEP = 1000
+_AT_ONCE = 4 << 30
+"""Bytes of contents that go in one transaction: to delete files takes time, in which nobody
+else writes."""
 
 
 class Known(NamedTuple):
     """The row of a content. `size` is bytes, `account` who put it, `fetched` whether an
     upstream gave it and nobody put it here; `stored`, `used` and `checked` are POSIX
-    seconds, `checked` 0 for never; `reads` is how often it was downloaded."""
+    seconds, `checked` 0 for never, `stored` 0 where nobody recorded it yet; `reads` is how
+    often it was downloaded."""
 
     digest: Digest
     size: int
@@ -125,7 +135,7 @@ class Catalogue:
             for digest, reads in contents.items():
                 done = connection.execute(_USED, (now, reads, digest.raw))
                 if not done.rowcount:
-                    self._adopt(connection, digest, now, reads)
+                    self._adopt(connection, digest, 0, now, reads)
             connection.executemany(
                 _KEY_USED, [(key.text, now, reads) for key, reads in keys.items()]
             )
@@ -137,17 +147,22 @@ class Catalogue:
         """Give a row to contents that have none; how many those were."""
         now = int(time.time())
         return self._database.change(
-            lambda c: sum(self._adopt(c, digest, now, 0) for digest in digests)
+            lambda c: sum(self._adopt(c, digest, now, now, 0) for digest in digests)
         )
 
     def _adopt(
-        self, connection: sqlite3.Connection, digest: Digest, now: int, reads: int
+        self,
+        connection: sqlite3.Connection,
+        digest: Digest,
+        stored: int,
+        used: int,
+        reads: int,
     ) -> bool:
         try:
             size = self._contents.size(digest)
         except NotFound:
             return False
-        done = connection.execute(_ADOPTED, (*_name(digest), size, now, now, reads))
+        done = connection.execute(_ADOPTED, (*_name(digest), size, stored, used, reads))
         return bool(done.rowcount)
 
     def get(self, digest: Digest) -> Known | None:
@@ -192,12 +207,14 @@ class Catalogue:
         """Remove contents and their rows; what was removed, which may have had no row.
 
         One stays where a pair names it, unless `named` allows that, and where it was used
-        after `unused_since`, POSIX seconds. `also` belongs to the transaction. A reader
-        that has one open reads it to its end.
+        after `unused_since`, POSIX seconds. Large ones go one after the other, and `also`
+        belongs to the transaction of each. A reader that has one open reads it to its end.
         """
 
-        def change(connection: sqlite3.Connection) -> Sequence[Known]:
-            known = [self._known(connection, digest) for digest in digests]
+        def change(
+            connection: sqlite3.Connection, some: Sequence[Digest]
+        ) -> Sequence[Known]:
+            known = [self._known(connection, digest) for digest in some]
             gone = [
                 each
                 for each in known
@@ -213,7 +230,25 @@ class Catalogue:
                     self._contents.delete(each.digest)
             return gone
 
-        return self._database.change(change, alone=True)
+        return [
+            each
+            for some in self._portions(digests)
+            for each in self._database.change(partial(change, some=some), alone=True)
+        ]
+
+    def _portions(self, digests: Sequence[Digest]) -> Iterator[Sequence[Digest]]:
+        """`digests`, cut where those before have enough bytes."""
+        some: list[Digest] = []
+        size = 0
+        for digest in digests:
+            known = self.get(digest)
+            some.append(digest)
+            size += known.size if known else 0
+            if size >= _AT_ONCE:
+                yield some
+                some, size = [], 0
+        if some:
+            yield some
 
     def _known(self, connection: sqlite3.Connection, digest: Digest) -> Known | None:
         """The row of a content, or what it would be; None where it is nowhere."""

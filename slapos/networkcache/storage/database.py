@@ -46,12 +46,14 @@ class Database:
     of an earlier version.
 
     Several processes may use one file, each after opening it for itself: it must not be
-    carried over a fork. Raises `StorageFailure` where the file is not one of ours, is of
-    a newer version, or cannot be written.
+    carried over a fork. `damage` is what was first met that only a backup mends. Raises
+    `StorageFailure` where the file is not one of ours, is of a newer version, or cannot be
+    written.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = os.path.abspath(os.fspath(path))
+        self.damage: str | None = None
         folder = os.path.dirname(self.path)
         with disk_faults(f"make the folder {folder}"):
             make_folder(folder)
@@ -76,6 +78,15 @@ class Database:
         """All rows of one query."""
         with self.reading() as reader:
             return reader.execute(statement, parameters).fetchall()
+
+    def check(self) -> str:
+        """What SQLite finds wrong in the file, all of which it reads, or `SOUND`."""
+        try:
+            return "; ".join(str(said) for (said,) in self.rows("PRAGMA quick_check(10)"))
+        except StorageFailure:
+            if self.damage is None:
+                raise
+            return self.damage
 
     def walk(
         self, select: str, column: str, parameters: Mapping[str, object], step: int = 1000
@@ -125,7 +136,7 @@ class Database:
         try:
             yield reader
         except sqlite3.Error as error:
-            raise failure("read", self.path, error) from error
+            raise self._failure("read", error) from error
         finally:
             if reader.in_transaction:
                 reader.rollback()
@@ -165,7 +176,13 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            raise failure(doing, self.path, error) from error
+            raise self._failure(doing, error) from error
+
+    def _failure(self, doing: str, error: sqlite3.Error) -> StorageFailure:
+        named = failure(doing, self.path, error)
+        if str(named).endswith(_DAMAGED):
+            self.damage = self.damage or str(named)
+        return named
 
 
 def failure(doing: str, path: str, error: sqlite3.Error) -> StorageFailure:
@@ -182,6 +199,9 @@ def failure(doing: str, path: str, error: sqlite3.Error) -> StorageFailure:
             return StorageFull(f"{text}: the disk is full")
     return StorageFailure(text)
 
+
+SOUND = "ok"
+"""What `Database.check` says where nothing is wrong."""
 
 _DAMAGED = ": it is damaged, restore it from a backup"
 _FAILURES = (

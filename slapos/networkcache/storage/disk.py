@@ -5,12 +5,27 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .durable import disk_faults
 
 UNPROMISED = 1 << 20
 """Bytes of a transfer for which nothing is set aside, if nothing but the disk limits it:
 for those `Disk.free` is room enough, and to promise is a sync of the disk."""
+
+
+class Space(NamedTuple):
+    """Bytes of a file system; `free` for us."""
+
+    free: int
+    total: int
+
+
+def space_of(folder: str | os.PathLike[str]) -> Space:
+    """That of the file system of `folder`. Raises `StorageFailure`."""
+    with disk_faults(f"measure the free space of {folder}"):
+        status = os.statvfs(folder)
+    return Space(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
 
 
 @dataclass(frozen=True)
@@ -28,8 +43,7 @@ class Disk:
             return self._available() - self.free + self._written()
 
     def _available(self) -> int:
-        status = os.statvfs(self.temporary)
-        return status.f_bavail * status.f_frsize
+        return space_of(self.temporary).free
 
     def _written(self) -> int:
         written = 0

@@ -10,7 +10,6 @@ on the same folder.) It is then synced, renamed, and the folder synced.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import secrets
@@ -253,11 +252,9 @@ def _sync_existing(path: str, size: int, digest: Digest) -> bool:
 
 
 def _has_digest(fd: int, digest: Digest) -> bool:
-    hash = hashlib.sha512()
     with suppress(OSError):
-        while piece := os.read(fd, PIECE):
-            hash.update(piece)
-    return hash.hexdigest() == digest.hex
+        return Digest.of_pieces(iter(lambda: os.read(fd, PIECE), b"")) == digest
+    return False
 
 
 def _shards(folder: str) -> Iterator[tuple[os.DirEntry[str], bool]]:

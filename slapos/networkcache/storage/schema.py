@@ -124,13 +124,15 @@ CREATE TABLE account (
     created INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE certificate (
-    sha256 TEXT PRIMARY KEY,  -- of the certificate in DER, hexadecimal
+    id INTEGER PRIMARY KEY,  -- in the order of issue
+    sha256 TEXT NOT NULL UNIQUE,  -- of the certificate in DER, hexadecimal
     account TEXT NOT NULL,
     pem TEXT NOT NULL,
     issued INTEGER NOT NULL,
     expires INTEGER NOT NULL,
     revoked INTEGER
-) WITHOUT ROWID;
+);
+CREATE INDEX certificate_account ON certificate (account);
 CREATE TABLE log (
     id INTEGER PRIMARY KEY,
     time REAL NOT NULL,
@@ -157,10 +159,11 @@ CREATE TABLE answer (
     upstream TEXT NOT NULL,
     taken INTEGER NOT NULL,
     used INTEGER NOT NULL,
+    size INTEGER NOT NULL AS (length(pairs)) STORED,  -- before what is long to read past
     pairs TEXT NOT NULL,  -- as a directory answers: a JSON list, empty for none
     PRIMARY KEY (key, upstream)
 );
-CREATE INDEX answer_used ON answer (used);
+CREATE INDEX answer_used ON answer (used, size);
 CREATE INDEX answer_missing ON answer (taken) WHERE pairs = '';
 CREATE TABLE outgoing (
     id INTEGER PRIMARY KEY,
@@ -173,6 +176,7 @@ CREATE TABLE outgoing (
     error TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX outgoing_key ON outgoing (key);
+CREATE INDEX outgoing_failed ON outgoing (id) WHERE tries > 0;
 CREATE TABLE upstream (
     name TEXT PRIMARY KEY,
     state TEXT NOT NULL,

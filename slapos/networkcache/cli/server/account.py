@@ -12,24 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from ...certificates import Certificate, CertificateList, PublicKey, fingerprint_of
+from ...certificates import Certificate, CertificateList, PublicKey
 from ...errors import InvalidInput
 from ...quantities import parse_duration, parse_size, readable_time
 from ...server.accounts.account import Account
-from ...server.accounts.authority import (
-    FOLDER,
-    Authority,
-    Issued,
-    certified_key,
-    requested_key,
-)
+from ...server.accounts.authority import Issued, certified_key, requested_key
 from ...server.accounts.rights import KINDS, Right
-from ...server.accounts.store import Accounts, Held, check_name
+from ...server.accounts.store import Accounts, HeldCertificate, authority_of, check_name
 from ...server.root import Root, open_root
 from .. import DONE, layout
 from ..terminal import escape_output, tell
+from .arguments import said
 from .root import add_root, root_of
-from .serve import said
 
 _YEAR = 365 * 86400.0
 
@@ -115,30 +109,16 @@ def _add(arguments: argparse.Namespace, root: Root, accounts: Accounts) -> None:
 
 
 def _renew(arguments: argparse.Namespace, root: Root, accounts: Accounts) -> None:
-    name = accounts.get(arguments.name).name
-    issued = _issue(arguments, root, _key_to_renew(arguments, accounts.certificates(name)))
-    accounts.renew(name, issued)
-    _hand_out(name, issued)
+    asked = None if arguments.csr is None else requested_key(_read(arguments.csr))
 
+    def issue(newest: str) -> Issued:
+        return _issue(arguments, root, asked or certified_key(newest))
 
-def _key_to_renew(arguments: argparse.Namespace, held: Sequence[Held]) -> PublicKey:
-    """That of the request, else of the newest certificate. Raises `InvalidInput` for one
-    that was revoked: who knows who has it."""
-    if arguments.csr is not None:
-        key = requested_key(_read(arguments.csr))
-    else:
-        key = certified_key(held[-1].pem)
-    revoked = [certified_key(each.pem) for each in held if each.revoked is not None]
-    if fingerprint_of(key) in map(fingerprint_of, revoked):
-        raise InvalidInput(
-            f"the key of {arguments.name} was revoked: renew it with the request of a new"
-            " key (networkcache account request)"
-        )
-    return key
+    _hand_out(arguments.name, accounts.renew(arguments.name, issue))
 
 
 def _issue(arguments: argparse.Namespace, root: Root, key: PublicKey) -> Issued:
-    authority = Authority(root.folder / FOLDER)
+    authority = authority_of(root.folder, root.database)
     return authority.issue(key, arguments.name, arguments.valid, time.time())
 
 
@@ -150,8 +130,8 @@ def _hand_out(name: str, issued: Issued) -> None:
 
 def _revoke(arguments: argparse.Namespace, root: Root, accounts: Accounts) -> None:
     ended = accounts.revoke(arguments.name)
-    said = f"{ended} certificates are" if ended != 1 else "1 certificate is"
-    print(f"account {arguments.name}: {said} revoked")
+    how_many = layout.count(ended, "certificate is", "certificates are")
+    print(f"account {arguments.name}: {how_many} revoked")
 
 
 def _signers(paths: Sequence[str]) -> list[Certificate]:
@@ -216,7 +196,7 @@ def _rights(account: Account) -> str:
     return " ".join(map(str, account.rights or ()))
 
 
-def _state(held: Held) -> str:
+def _state(held: HeldCertificate) -> str:
     if held.revoked is not None:
         return f"revoked {readable_time(held.revoked)}"
     verb = "expired" if held.expires < time.time() else "good until"

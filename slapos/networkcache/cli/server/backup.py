@@ -10,7 +10,7 @@ from pathlib import Path
 from ...quantities import readable_size
 from ...server.backup import back_up
 from ...server.root import open_root
-from .. import DONE, REFUSED
+from .. import DONE, REFUSED, layout
 from ..terminal import tell
 from .root import add_root, root_of
 
@@ -27,13 +27,15 @@ def run(arguments: argparse.Namespace) -> int:
     with closing(open_root(root_of(arguments), progress=tell)) as root:
         done = back_up(root, folder)
     print(
-        f"{folder}: {done.contents} contents, {done.new} of them new"
+        f"{folder}: {layout.count(done.contents, 'content', 'contents')},"
+        f" {done.new} of them new"
         f" ({readable_size(done.size)}), {done.gone} gone"
     )
     for digest in done.spoilt:
         tell(f"the content {digest} is spoilt, and not in the backup")
     if done.missing:
-        tell(f"{done.missing} contents that entries name are not in the backup")
+        missing = layout.count(done.missing, "content is", "contents are")
+        tell(f"{missing} named by entries, and not in the backup")
     if done.spoilt or done.missing:
         tell("see `networkcache server check --repair`, and make the backup again")
         return REFUSED

@@ -19,17 +19,18 @@ from ...errors import InvalidConfiguration, StorageFailure
 from ...printable import readable
 from ...quantities import readable_size
 from ...server.checking.check import carry_out
-from ...server.checking.findings import Found, write
+from ...server.checking.findings import Findings, write
 from ...server.checking.inspection import Inspection
 from ...server.configuration.options import Options, UpstreamUrls
 from ...server.configuration.table import SIZE, URL
 from ...server.root import Root, open_root
 from ...server.space.collect import room_of, rules_of
 from ...server.threads import Threads
+from ...storage.database import SOUND
 from .. import DONE, REFUSED, UNKNOWN, layout
 from ..terminal import add_json_argument, escape_output, progress_bar, tell
+from .arguments import said
 from .root import add_root, options_of
-from .serve import said
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
     began = time.time()
     try:
         with closing(open_root(options.root, tidy=False, progress=tell)) as root:
-            found = asyncio.run(_check(arguments, options, root, began))
-            write(root.database, began, found)
+            # Where it is damaged, nothing that it says is a reason to change anything.
+            if (said := root.database.check()) != SOUND:
+                found = Findings(database=said)
+            else:
+                found = asyncio.run(_check(arguments, options, root, began))
+                write(root.database, began, found)
     except StorageFailure as error:
         tell(f"networkcache server check: {error}")
         return UNKNOWN
@@ -69,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(found.plain()))
     else:
         print(*_lines(found, arguments.repair), sep="\n")
+    if found.database != SOUND:
+        return REFUSED
     if not found.finished:
         return UNKNOWN
     return REFUSED if found.wrong else DONE
@@ -76,12 +83,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _check(
     arguments: argparse.Namespace, options: Options, root: Root, began: float
-) -> Found:
+) -> Findings:
     inspection = Inspection(root, repair=arguments.repair, began=began)
     total = root.catalogue.transfers.bytes_held()
     with closing(Threads(1)) as threads, progress_bar("checking") as show:
 
-        def progress(found: Found) -> None:
+        def progress(found: Findings) -> None:
             if show is not None:
                 show(found.bytes, max(total, found.bytes))
 
@@ -101,7 +108,7 @@ async def _check(
             return await do(sources=sources)
 
 
-_ROWS: list[tuple[str, Callable[[Found], int]]] = [
+_ROWS: list[tuple[str, Callable[[Findings], int]]] = [
     ("contents", lambda found: found.contents),
     ("pairs", lambda found: found.pairs),
     ("bad contents", lambda found: found.bad_count),
@@ -110,29 +117,32 @@ _ROWS: list[tuple[str, Callable[[Found], int]]] = [
     ("repaired", lambda found: found.repaired),
     ("contents that no pair names", lambda found: found.orphans),
     ("contents that are not in the catalogue", lambda found: found.without_row),
+    ("records without a content", lambda found: found.bare_rows),
     ("left-overs of dead processes", lambda found: found.leftovers),
     ("files that are no contents", lambda found: found.unknown_files),
 ]
 
 
-def _lines(found: Found, repair: bool) -> Iterator[str]:
+def _lines(found: Findings, repair: bool) -> Iterator[str]:
     rows = [(what, str(count(found))) for what, count in _ROWS]
     rows.insert(1, ("bytes", readable_size(found.bytes)))
+    rows.insert(0, ("database", readable(found.database)))
     yield from layout.table(("WHAT", "COUNT"), rows, indent="")
     for each in (*found.bad, *found.missing):
         name, of = next(iter(each.items()))
         yield readable(f"{name} {of}: {each['what']}")
-    more = found.wrong - len(found.bad) - len(found.missing)
-    if more > 0:
-        yield f"and {more} more"
+    if found.unlisted:
+        yield f"and {found.unlisted} more"
+    if found.database != SOUND:
+        yield "The database is damaged, and nothing else was looked at: restore a backup."
     if found.wrong > found.repaired:
         yield _advice(found, repair)
 
 
-def _advice(found: Found, repair: bool) -> str:
+def _advice(found: Findings, repair: bool) -> str:
     if not repair:
         return "Mend it with --repair."
     return (
-        f"{found.wrong - found.repaired} not repaired: what is missing comes with the next"
-        " upload, or from a network cache that has it, with --from."
+        f"{found.wrong - found.repaired} contents not repaired: what is missing comes with"
+        " the next upload, or from a network cache that has it, with --from."
     )

@@ -20,8 +20,8 @@ from ...server.space.collect import rules_of, steps
 from ...server.space.rules import Collected, Gone, Rules
 from .. import DONE, layout
 from ..terminal import escape_output
+from .arguments import said
 from .root import add_root, root_of
-from .serve import said
 
 _OPTIONS = {
     "keep": "remove pairs that were put, and whose key was asked for, longer ago than that",

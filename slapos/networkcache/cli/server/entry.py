@@ -16,7 +16,7 @@ from ...server.root import Root, open_root
 from ...server.space.holdings import Held, Removed, held_under, remove
 from .. import DONE, REFUSED, layout
 from ..terminal import escape_output, tell
-from .pin import add_keys, keys_of
+from .arguments import add_keys, keys_of
 from .root import add_root, root_of
 
 _DIGITS = 12

@@ -16,8 +16,8 @@ from ...server.log import Line, Log
 from ...server.root import open_root
 from .. import DONE, layout
 from ..terminal import add_json_argument, escape_output
+from .arguments import said
 from .root import add_root, root_of
-from .serve import said
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,8 +15,8 @@ from ...errors import InvalidConfiguration
 from ...server.root import open_root
 from ...server.space.pins import Pin, Pins
 from .. import DONE, layout
-from ..naming import requests_for
 from ..terminal import escape_output
+from .arguments import add_keys, keys_of
 from .root import add_root, root_of
 
 
@@ -24,22 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_root(parser)
     parser.add_argument("--list", action="store_true", help="show what is pinned")
     add_keys(parser, "*")
-
-
-def add_keys(parser: argparse.ArgumentParser, count: str) -> None:
-    """Add the argument that `keys_of` reads."""
-    parser.add_argument(
-        "what",
-        nargs=count,
-        metavar="KEY",
-        help="a key, a URL, NAME==VERSION, a software URL or the path of a profile",
-    )
-
-
-def keys_of(arguments: argparse.Namespace) -> Sequence[Key]:
-    """The keys that are meant, each once. Raises `InvalidKey`."""
-    meant = (request.key for what in arguments.what for request in requests_for(what))
-    return list(dict.fromkeys(meant))
 
 
 def run(arguments: argparse.Namespace) -> int:

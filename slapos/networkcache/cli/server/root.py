@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ...errors import InvalidConfiguration
-from ...server.configuration.file import combine, read
+from ...server.configuration import file
 from ...server.configuration.options import Options
 
 
@@ -30,12 +29,7 @@ def root_of(arguments: argparse.Namespace) -> Path:
     root: Path | None = arguments.root
     if root is not None:
         return root
-    values = read(arguments.config)
-    if "root" not in values:
-        raise InvalidConfiguration(
-            f"{arguments.config} has no option root: give --root DIR"
-        )
-    return Path(str(values["root"]))
+    return file.root_of(file.read(arguments.config), arguments.config)
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -44,4 +38,4 @@ def options_of(arguments: argparse.Namespace) -> Options:
     Raises `InvalidConfiguration`.
     """
     given = {} if arguments.root is None else {"root": arguments.root}
-    return combine(given, arguments.config)
+    return file.combine(given, arguments.config)

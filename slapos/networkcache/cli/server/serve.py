@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from ...server.configuration.file import combine
 from ...server.configuration.options import Options
 from ...server.configuration.table import FLAG, OPTIONS, Option
 from .. import WRONG_USE
+from .arguments import said
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,18 +45,6 @@ def _help(option: Option) -> str:
     default = option.default
     shown = "" if default in (None, False, ()) else f" ({option.kind.show(default)})"
     return f"{option.help}{shown}".replace("%", "%%")
-
-
-def said(read: Callable[[str], object]) -> Callable[[str], object]:
-    """`read` with its sentence shown, which argparse does for its own error only."""
-
-    def convert(text: str) -> object:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
 
 
 def options_of(arguments: argparse.Namespace) -> Options:

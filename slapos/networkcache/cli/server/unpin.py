@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 
 from ...server.space.pins import Pins
-from .pin import add_keys, change
+from .arguments import add_keys
+from .pin import change
 from .root import add_root
 
 

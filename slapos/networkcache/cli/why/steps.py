@@ -14,7 +14,7 @@ from ...errors import Code, NetworkcacheError, NotBelieved, Reason, SourceFailur
 from ...holding import Holding
 from ...outcome import Answer, Outcome, Verdict
 from ...trust import TrustedEntry
-from ..layout import content_of, date, short, signer, size
+from ..layout import content_of, count, date, short, signer, size
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def steps_of(facts: Facts, *, taken: bool) -> list[Step]:
 
 
 def _before_asking(facts: Facts) -> Iterator[Step]:
-    sources = _count(len(facts.config.sources), "source is", "sources are")
+    sources = count(len(facts.config.sources), "source is", "sources are")
     passed = {
         Reason.NOT_CONFIGURED: ("sources", f"{sources} asked, nearest first"),
         Reason.SECRET_URL: ("secret", "the URL carries none"),
@@ -102,7 +102,7 @@ def _before_asking(facts: Facts) -> Iterator[Step]:
             yield Step(question, text)
     listed = len(facts.certificates.certificates)
     yield (
-        Step("signers", _count(listed, "is", "are") + " listed and may be believed")
+        Step("signers", count(listed, "is", "are") + " listed and may be believed")
         if listed
         else Step(
             "signers",
@@ -112,10 +112,6 @@ def _before_asking(facts: Facts) -> Iterator[Step]:
             Reason.UNKNOWN_SIGNER,
         )
     )
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
 
 
 # -- what each source said
@@ -143,7 +139,7 @@ def _answer(place: int, answer: Answer) -> Step:
         failure = answer.failure
         passed = False if isinstance(failure, SourceFailure) else None
         return Step(question, f"{answer.source}: {failure}", passed, failure.reason)
-    entries = _count(len(answer.verdicts), "entry", "entries")
+    entries = count(len(answer.verdicts), "entry", "entries")
     return Step(question, f"{answer.source} has {entries}", None)
 
 

@@ -24,8 +24,8 @@ from ...storage.database import Database
 from ..configuration.options import Options, is_loopback
 from ..http.front import came_through_socket
 from .account import ANONYMOUS, Account
-from .authority import FOLDER, Authority, sha256_of
-from .store import Accounts
+from .authority import Authority, sha256_of
+from .store import Accounts, authority_of
 
 Authorise = Callable[[web.BaseRequest], Account]
 """Returns the account that uploads; raises `Refusal` (``unauthorized``, ``forbidden``).
@@ -38,7 +38,16 @@ SECRET_HEADER = "Networkcache-Proxy-Secret"
 """What a server in front shows that does not come through the Unix socket."""
 
 _BEGIN = "-----BEGIN "
-_PASSED_ON = ("Origin", "Via", "Forwarded", "X-Forwarded-For", SECRET_HEADER)
+_PASSED_ON = (
+    "Origin",
+    "Via",
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+    SECRET_HEADER,
+)
 
 
 def nobody(request: web.BaseRequest) -> Account:
@@ -104,7 +113,7 @@ def authorise_of(options: Options, database: Database, root: Path) -> Authorise:
     """
     return by_certificate(
         Accounts(database),
-        Authority(root / FOLDER),
+        authority_of(root, database),
         secret=read_secret(options.proxy_secret_file),
         otherwise=anonymous_nearby if options.anonymous else nobody,
     )

@@ -28,7 +28,8 @@ FOLDER = "authority"
 CERTIFICATE = "certificate.pem"
 KEY = "key.pem"
 LIFETIME = 36500 * 86400.0
-"""Seconds for which it is good; nothing that it issues is good for longer."""
+"""Seconds for which its certificate says that it is good, and for which one that it issues
+may say so. That such a one outlasts it does no harm: nobody looks at its own end."""
 
 _PEM = serialization.Encoding.PEM
 _CLIENT = x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH
@@ -45,11 +46,11 @@ class Issued(NamedTuple):
 
 
 class Authority:
-    """The authority in `folder`, which is made where there is none; two may do that at
-    once. Raises `StorageFailure`."""
+    """The authority in `folder`, which is made where there is none, unless not to `make`
+    one; two may do that at once. Raises `StorageFailure`."""
 
-    def __init__(self, folder: Path):
-        if not _is_there(folder):
+    def __init__(self, folder: Path, *, make: bool = True):
+        if make and not _is_there(folder):
             _make(folder)
         self._folder = folder
         try:

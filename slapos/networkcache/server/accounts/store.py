@@ -10,21 +10,24 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from ...certificates import Certificate
-from ...errors import InvalidInput, NetworkcacheError
+from ...certificates import Certificate, fingerprint_of
+from ...errors import InvalidInput, NetworkcacheError, StorageFailure
 from ...quantities import readable_size, readable_time
 from ...storage.database import Database
 from ..log import OPERATOR, RESERVED, record
 from .account import Account
-from .authority import Issued
+from .authority import CERTIFICATE, FOLDER, Authority, Issued, certified_key
 from .rights import Right
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _ACCOUNT = "name, rights, quota, signers"
 _CERTIFICATE = "sha256, pem, issued, expires, revoked"
+_NEWEST = "SELECT pem FROM certificate WHERE account = ? ORDER BY id DESC LIMIT 1"
+_REVOKED = "SELECT account, pem FROM certificate WHERE revoked IS NOT NULL"
 _KEPT = """
 SELECT (SELECT coalesce(sum(bytes), 0) FROM held WHERE account = :name AND fetched = 0)
     + (SELECT coalesce(sum(bytes), 0) FROM held_pairs WHERE account = :name)
@@ -39,7 +42,7 @@ class NoSuchAccount(NetworkcacheError):
     """There is none of that name."""
 
 
-class Held(NamedTuple):
+class HeldCertificate(NamedTuple):
     """A certificate of an account: in PEM, its SHA-256 in hexadecimal, and POSIX seconds,
     `revoked` None where it was not."""
 
@@ -54,7 +57,7 @@ class Shown(NamedTuple):
     """The account that a certificate is of, and what became of that certificate."""
 
     account: Account
-    certificate: Held
+    certificate: HeldCertificate
 
 
 class Accounts:
@@ -70,7 +73,9 @@ class Accounts:
             " JOIN account ON account.name = certificate.account WHERE sha256 = ?",
             (sha256,),
         )
-        return Shown(_account(*rows[0][:4]), Held(*rows[0][4:])) if rows else None
+        for row in rows:
+            return Shown(_account(*row[:4]), HeldCertificate(*row[4:]))
+        return None
 
     def all(self) -> list[Account]:
         """By name."""
@@ -88,14 +93,13 @@ class Accounts:
             raise _unknown(name)
         return _account(*rows[0])
 
-    def certificates(self, name: str) -> list[Held]:
-        """Those of an account, oldest first."""
+    def certificates(self, name: str) -> list[HeldCertificate]:
+        """Those of an account, in the order in which they were issued."""
         rows = self._database.rows(
-            f"SELECT {_CERTIFICATE} FROM certificate WHERE account = ?"
-            " ORDER BY issued, expires, sha256",
+            f"SELECT {_CERTIFICATE} FROM certificate WHERE account = ? ORDER BY id",
             (name,),
         )
-        return [Held(*row) for row in rows]
+        return [HeldCertificate(*row) for row in rows]
 
     def kept(self, name: str) -> int:
         """Bytes of the contents and pairs that an account put and that are here."""
@@ -103,7 +107,7 @@ class Accounts:
         return size
 
     def add(self, account: Account, certificate: Issued) -> None:
-        """Raises `AccountExists`."""
+        """Raises `AccountExists`, and `InvalidInput` for a key that was revoked."""
         row = (
             account.name,
             json.dumps([str(right) for right in account.rights or ()]),
@@ -125,17 +129,23 @@ class Accounts:
 
         self._database.change(change)
 
-    def renew(self, name: str, certificate: Issued) -> None:
-        """Another certificate; those that are there end when they would have. Raises
-        `NoSuchAccount`."""
+    def renew(self, name: str, issue: Callable[[str], Issued]) -> Issued:
+        """Another certificate, which `issue` makes; it is given the newest one, in PEM.
+        Those that are there end when they would have.
 
-        def change(connection: sqlite3.Connection) -> None:
-            if not _is_known(connection, name):
+        Raises `NoSuchAccount`, and `InvalidInput` for a key that was revoked.
+        """
+
+        def change(connection: sqlite3.Connection) -> Issued:
+            newest = connection.execute(_NEWEST, (name,)).fetchone()
+            if newest is None:
                 raise _unknown(name)
+            certificate = issue(newest[0])
             _keep(connection, name, certificate)
             record(connection, OPERATOR, "account renew", name, _what(certificate))
+            return certificate
 
-        self._database.change(change)
+        return self._database.change(change)
 
     def revoke(self, name: str) -> int:
         """All certificates that it has end now; how many those were. Raises
@@ -153,6 +163,23 @@ class Accounts:
             return ended
 
         return self._database.change(change)
+
+
+def authority_of(root: Path, database: Database) -> Authority:
+    """That of the server whose folder is `root`; a new one is made only where no
+    certificate was issued yet, for with another one all are worth nothing.
+
+    Raises `StorageFailure`.
+    """
+    folder = root / FOLDER
+    if not (folder / CERTIFICATE).exists() and database.rows(
+        "SELECT 1 FROM certificate LIMIT 1"
+    ):
+        raise StorageFailure(
+            f"{folder / CERTIFICATE} is missing, and accounts have certificates that it is"
+            f" needed for: restore {folder} from a backup"
+        )
+    return Authority(folder)
 
 
 def check_name(name: str) -> str:
@@ -182,6 +209,14 @@ def _is_known(connection: sqlite3.Connection, name: str) -> bool:
 
 
 def _keep(connection: sqlite3.Connection, name: str, certificate: Issued) -> None:
+    """Unless its key was revoked: who knows who has it. Raises `InvalidInput`."""
+    key = fingerprint_of(certified_key(certificate.pem))
+    for account, pem in connection.execute(_REVOKED):
+        if fingerprint_of(certified_key(pem)) == key:
+            raise InvalidInput(
+                f"the key was revoked with the account {account}: take the request of a new"
+                " key (networkcache account request)"
+            )
     connection.execute(
         "INSERT INTO certificate (sha256, account, pem, issued, expires)"
         " VALUES (?, ?, ?, ?, ?)",

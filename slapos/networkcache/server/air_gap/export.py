@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tarfile
 import time
@@ -151,10 +150,7 @@ class _Export:
 
 def _is_right(content: Content, digest: Digest) -> bool:
     """Read it once before it is written: a reader far away could only refuse it."""
-    hash = hashlib.sha512()
-    for piece in content.pieces():
-        hash.update(piece)
-    return hash.hexdigest() == digest.hex
+    return Digest.of_pieces(content.pieces()) == digest
 
 
 class _Reader:

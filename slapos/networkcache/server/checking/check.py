@@ -14,7 +14,7 @@ from ..leader import Job
 from ..root import Root
 from ..space.room import Room
 from ..threads import Threads
-from .findings import Found, write
+from .findings import Findings, write
 from .inspection import Inspection
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ async def carry_out(
     *,
     sources: Sources | None = None,
     rate: int = 0,
-    progress: Callable[[Found], None] = lambda found: None,
-) -> Found:
+    progress: Callable[[Findings], None] = lambda found: None,
+) -> Findings:
     """All steps of an inspection, `rate` bytes a second; `sources` give what it wants.
 
     Raises `StorageFailure`.
@@ -74,6 +74,7 @@ def background(root: Root, room: Room, options: Options, threads: Threads) -> Jo
         async with open_sources(root, room, options, options.upstreams, threads) as sources:
             while True:
                 began = time.time()
+                sources.begin()
                 inspection = Inspection(
                     root, repair=True, began=began, least_recent_first=True
                 )

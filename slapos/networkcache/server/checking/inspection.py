@@ -12,7 +12,6 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 
 from ...digest import PIECE, Digest
@@ -24,8 +23,8 @@ from ...storage.folder import leftovers, remove_leftovers
 from ..directory import named_content
 from ..root import Root
 from ..space.rules import GRACE
-from .aside import Identity, identity, set_aside
-from .findings import Found
+from .aside import Identity, cannot_be_moved, identity, is_lasting, set_aside
+from .findings import Findings
 
 _STEP = 500
 _MARK_EVERY = 100
@@ -55,8 +54,8 @@ class Inspection:
     """An inspection of `root`, begun at the POSIX seconds `began`, which is to `repair`
     what it can, or not. The `least_recent_first` goes on where one before was interrupted.
 
-    `wanted` are contents that are to be fetched, and how much is right with each; whoever
-    goes on with it says of them, after each step, whether they `came`.
+    `wanted` are contents that are to be fetched; whoever goes on with it says of them,
+    after each step, whether they `came`.
     """
 
     def __init__(
@@ -67,14 +66,15 @@ class Inspection:
         began: float,
         least_recent_first: bool = False,
     ):
-        self.found = Found()
-        self.wanted: Counter[Digest] = Counter()
+        self.found = Findings()
+        self.wanted: set[Digest] = set()
         self._root = root
         self._repair = repair
         self._walk = (_NOT_SINCE, "checked") if least_recent_first else (_ALL, "id")
         self._began = int(began)
         self._settled = began - GRACE
         self._right: list[Digest] = []
+        self._wrong: set[Digest] = set()
         self._nowhere: set[Digest] = set()
 
     def steps(self) -> Iterator[int]:
@@ -92,19 +92,19 @@ class Inspection:
 
     def came(self, digest: Digest) -> None:
         """A wanted content is there again."""
-        self.found.repaired += self.wanted.pop(digest, 0)
+        self.wanted.remove(digest)
+        self.found.repaired += 1
 
     def did_not_come(self, digest: Digest) -> None:
         """Nobody has it: its row goes. All is well where no pair names it."""
         self._nowhere.add(digest)
         self._lacks(digest, remove=True)
-        wanted = self.wanted.pop(digest, 0)
-        if not self._root.entries.naming(digest):
-            self.found.repaired += wanted
+        self.wanted.remove(digest)
+        self.found.repaired += not self._root.entries.naming(digest)
 
     def _want(self, digest: Digest) -> None:
         if self._repair and digest not in self._nowhere:
-            self.wanted[digest] += 1
+            self.wanted.add(digest)
 
     def _all(self) -> Iterator[int]:
         contents = self._root.contents
@@ -156,7 +156,7 @@ class Inspection:
 
     def _content(self, digest: Digest) -> Iterator[int]:
         path = self._root.contents.path(digest)
-        seen = None
+        seen = what = None
         try:
             while (now := identity(path)) != seen:  # it was replaced while it was read
                 seen = now
@@ -166,10 +166,12 @@ class Inspection:
         except NotFound:
             return  # it was removed: where it should be there, a row or a pair says so
         except StorageFailure as error:
-            self.found.finished = False
-            return self.found.add_bad(digest, str(error))
+            what = str(error)
+            if seen is None or not self._repair or not is_lasting(error):
+                self.found.finished = False
+                return self._add_bad(digest, what)
         if seen is not None:
-            self._bad(digest, seen)
+            self._bad(digest, seen, what or self._what_is_wrong(digest, seen))
             yield 0  # for it to be fetched before somebody misses it
 
     def _is_right(self, digest: Digest) -> Generator[int, None, bool]:
@@ -182,17 +184,29 @@ class Inspection:
                 yield max(len(piece), _COST)
         return hash.hexdigest() == digest.hex
 
-    def _bad(self, digest: Digest, seen: Identity) -> None:
+    def _what_is_wrong(self, digest: Digest, seen: Identity) -> str:
         known = self._root.catalogue.get(digest)
-        what = f"its {seen.size} bytes have another digest"
         if known is not None and known.size != seen.size:
-            what = f"it has {seen.size} bytes, and had {known.size}"
-        if not self._repair:
-            self.found.add_bad(digest, what)
-        elif set_aside(self._root, digest, seen, what):
-            self.found.add_bad(digest, what)
+            return f"it has {seen.size} bytes, and had {known.size}"
+        return f"its {seen.size} bytes have another digest"
+
+    def _bad(self, digest: Digest, seen: Identity, what: str) -> None:
+        try:
+            if self._repair and not set_aside(self._root, digest, seen, what):
+                return  # it came again meanwhile
+        except StorageFailure as error:
+            if not cannot_be_moved(error):
+                raise
+            self._add_bad(digest, f"{what}; {error}")
+            return
+        self._add_bad(digest, what)
+        if self._repair:
             self.found.aside += 1
             self._want(digest)
+
+    def _add_bad(self, digest: Digest, what: str) -> None:
+        self._wrong.add(digest)
+        self.found.add_bad(digest, what)
 
     # -- what knows of contents
 
@@ -205,11 +219,15 @@ class Inspection:
                 digest = _named_by(row)
                 assert digest is not None
                 what = f"its content {digest.hex} is not here"
-                self.found.add_missing("key", row[1], what)
-                self._want(digest)
+                self._add_missing(digest, "key", row[1], what)
             self.found.pairs += len(rows)
             last = rows[-1][0]
             yield len(rows) * _COST // 4
+
+    def _add_missing(self, digest: Digest, name: str, of: str, what: str) -> None:
+        self.found.add_missing(name, of, what, again=digest in self._wrong)
+        self._wrong.add(digest)
+        self._want(digest)
 
     def _is_missing(self, row: Row) -> bool:
         digest = _named_by(row)
@@ -243,12 +261,22 @@ class Inspection:
                 digest = Digest(raw.hex())
                 if not self._is_absent(digest):
                     self.found.orphans += orphaned
-                elif self._lacks(digest, remove=self._repair):
-                    what = "it is known here, and its bytes are not here"
-                    self.found.add_missing("digest", digest.hex, what)
-                    self.found.repaired += self._repair
+                else:
+                    self._row_alone(digest)
             last = rows[-1][0]
             yield len(rows) * _COST // 16
+
+    def _row_alone(self, digest: Digest) -> None:
+        """A content that is named is missing, unless that was said; of others the row is
+        what a removal left that was interrupted."""
+        named = bool(self._root.entries.naming(digest))
+        if not self._lacks(digest, remove=self._repair and not named):
+            return
+        if not named:
+            self.found.bare_rows += 1
+        elif digest not in self._wrong:
+            what = "it is known here, and its bytes are not here"
+            self._add_missing(digest, "digest", digest.hex, what)
 
     def _lacks(self, digest: Digest, *, remove: bool) -> bool:
         """Whether a content has a row and no bytes; to `remove` that."""

@@ -17,6 +17,7 @@ from ..space.room import Room
 from ..threads import Threads
 from ..upstream.breaker import Breaker
 from ..upstream.door import Upstream, client_tls
+from ..upstream.fetching import too_large
 
 
 class Sources:
@@ -40,13 +41,18 @@ class Sources:
         self._doors = doors
         self._threads = threads
         self._breakers: dict[str, Breaker] = {}
+        self._lying: set[str] = set()
+
+    def begin(self) -> None:
+        """Another check begins, in which one that lied is asked again."""
+        self._lying.clear()
 
     async def fetch(self, digest: Digest) -> bool:
         """Store a content, verified; whether any of them gave it. One that does not answer
-        is left alone for a while."""
+        is left alone for a while, and one that lies for the rest of the check."""
         for url, door in self._doors.items():
             breaker = self._breakers.get(url, Breaker())
-            if breaker.left_alone(time.time()):
+            if url in self._lying or breaker.left_alone(time.time()):
                 continue
             try:
                 async with door.open(digest) as incoming:
@@ -54,13 +60,17 @@ class Sources:
                 return True
             except SourceFailure as error:
                 self._breakers[url] = breaker.failed(time.time(), str(error))
-            except (NotFound, Refusal, WrongContent, StorageFailure):
+            except WrongContent:
+                self._lying.add(url)
+            except (NotFound, Refusal, StorageFailure):
                 continue
         return False
 
     async def _store(
         self, digest: Digest, size: int | None, pieces: AsyncIterator[bytes], url: str
     ) -> None:
+        if size is not None and size > self._limit:
+            raise too_large(self._limit)
         run = self._threads.run
         known = await run(self._root.catalogue.get, digest)
         if size is None and known is not None:

@@ -80,18 +80,25 @@ def _guess(name: str) -> str:
     return f"{printable(name)!r:.100}{known}"
 
 
-def combine(given: Values, path: Path | None) -> Options:
-    """The options that were `given`, and for the others what the file at `path` says.
-
-    Raises `InvalidConfiguration`, for options that contradict each other too.
-    """
-    values = {**(read(path) if path else {}), **given}
+def root_of(values: Values, path: Path | None) -> Path:
+    """The folder that `values` name, some of which the file at `path` says. Raises
+    `InvalidConfiguration` where nobody does."""
     if "root" not in values:
         raise InvalidConfiguration(
             f"{path} has no option root: give it there, or --root DIR"
             if path
             else "nobody says where everything is kept: give --root DIR, or --config FILE"
         )
+    return Path(str(values["root"]))
+
+
+def combine(given: Values, path: Path | None) -> Options:
+    """The options that were `given`, and for the others what the file at `path` says.
+
+    Raises `InvalidConfiguration`, for options that contradict each other too.
+    """
+    values = {**(read(path) if path else {}), **given}
+    root_of(values, path)
     options = Options(**values)  # type: ignore[arg-type]
     try:
         options.check()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InvalidConfiguration
+from ...urls import redact
 
 PORT = 8080
 """The port, where the operator names neither one nor a Unix socket."""
@@ -91,6 +92,11 @@ class Options:
         if (self.upstream_cert_file is None) != (self.upstream_key_file is None):
             raise InvalidConfiguration(
                 "--upstream-cert-file and --upstream-key-file go together: give both"
+            )
+        directories = [urls.directory for urls in self.upstreams]
+        if twice := next((u for u in directories if directories.count(u) > 1), None):
+            raise InvalidConfiguration(
+                f"two --upstream have the directory {redact(twice)}: leave out one of them"
             )
         if self.upload_through and not self.upstreams:
             raise InvalidConfiguration(

@@ -93,7 +93,7 @@ async def _send_growing(
         while position < part.stop:
             connection_of(request).rest()
             try:
-                there = Range(position, min(await content.there(position), part.stop))
+                there = Range(position, await _upto(content, position, part.stop))
             except Interrupted as error:
                 raise ClientGone(f"it is cut: {error}") from error
             if plain:
@@ -101,6 +101,14 @@ async def _send_growing(
             else:
                 await _send_pieces(request, response, content, there, threads)
             position = there.stop
+
+
+async def _upto(content: Growing, position: int, stop: int) -> int:
+    """How far a part that ends at `stop` can be sent from `position` on. Its last byte
+    waits until the whole was right, so that no part is complete of what may be wrong."""
+    last = position == stop - 1
+    there = await content.there(content.size - 1 if last else position)
+    return min(there, stop if there == content.size else stop - 1)
 
 
 async def _send_pieces(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from ...errors import NetworkcacheError
+from ...errors import NetworkcacheError, StorageFailure
 from ...printable import printable
 from ...storage import ContentStore
 from ...storage.database import Database
@@ -28,7 +28,8 @@ _OK = Answer(200, TEXT, b"ok\n")
 
 class Health:
     """Answers ``/healthz``: something was written, durably, to the database, and a file
-    among the contents. However many ask, one trial is under way at a time."""
+    among the contents, and nothing was met in the database that only a backup mends.
+    However many ask, one trial is under way at a time."""
 
     def __init__(self, contents: ContentStore, database: Database, threads: Threads):
         self._contents = contents
@@ -68,6 +69,8 @@ class Health:
         with self._contents.writer() as writer:
             writer.write(b"healthz")
         self._database.change(lambda connection: connection.execute(_TRIED))
+        if self._database.damage is not None:
+            raise StorageFailure(self._database.damage)
 
 
 class Readiness:

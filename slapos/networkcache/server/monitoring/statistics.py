@@ -18,7 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from ...entry import Key, Pair
 from ...storage import Stored
 from ...storage.database import Database
-from ...storage.durable import disk_faults
+from ...storage.disk import Space, space_of
 from .samples import SAMPLED
 
 HOURS = 48
@@ -37,7 +37,12 @@ _PROMISED = "SELECT coalesce(sum(size), 0) FROM transfer"
 # One by one: the smallest of an index is found at once, that of two places of it is not.
 _LEAST_USED = "SELECT min(used) FROM content WHERE fetched = ?"
 _UPSTREAMS = "SELECT name, state, since, until, error FROM upstream"
-_OUTGOING = "SELECT count(*), min(since), coalesce(sum(tries > 0), 0) FROM outgoing"
+# Counted in indexes, without a look at the pairs; the first of them is the oldest one.
+_OUTGOING = """
+SELECT (SELECT count(*) FROM outgoing),
+    (SELECT since FROM outgoing ORDER BY id LIMIT 1),
+    (SELECT count(*) FROM outgoing WHERE tries > 0)
+"""
 _CHECKS = f"SELECT began, ended, found FROM inspection ORDER BY id DESC LIMIT {CHECKS}"
 _RECENT = f"""
 SELECT key, put, entry, signature, account, hidden FROM entry
@@ -67,13 +72,6 @@ class Share(NamedTuple):
     @property
     def bytes(self) -> int:
         return self.content_bytes + self.pair_bytes
-
-
-class Disk(NamedTuple):
-    """Bytes of the file system of a server's folder; `free` for us."""
-
-    free: int
-    total: int
 
 
 class UpstreamState(NamedTuple):
@@ -158,7 +156,7 @@ class Overview:
     fetched: Share
     promised: int
     least_used: int | None
-    disk: Disk
+    disk: Space
     upstreams: Sequence[UpstreamState]
     outgoing: Outgoing
     check: Check | None
@@ -183,7 +181,7 @@ class Overview:
         }
 
 
-class Remembered(Generic[Value]):
+class Cached(Generic[Value]):
     """What `ask` gives, for so many seconds; one thread at a time asks anew."""
 
     def __init__(self, ask: Callable[[], Value], seconds: float):
@@ -216,14 +214,14 @@ class Statistics:
         self._database = database
         self._folder = folder
         self._names = upstreams
-        self.overview = Remembered(self._overview, 1.0)
-        self.hours = Remembered(self._hours, 5.0)
+        self.overview = Cached(self._overview, 1.0)
+        self.hours = Cached(self._hours, 5.0)
         """The last 48 hours, this one last; those in which nothing was counted, too."""
-        self.days = Remembered(self._days, 60.0)
+        self.days = Cached(self._days, 60.0)
         """The same of 90 days, as they are in UTC."""
-        self.recent = Remembered(self._recent, 1.0)
+        self.recent = Cached(self._recent, 1.0)
         """The pairs that were put last, latest first, hidden ones too."""
-        self.checks = Remembered(self._checks, 1.0)
+        self.checks = Cached(self._checks, 1.0)
         """The last checks, latest first."""
 
     def use_of(self, key: Key) -> tuple[int, int] | None:
@@ -246,7 +244,7 @@ class Statistics:
             fetched=fetched,
             promised=rows(_PROMISED)[0][0],
             least_used=min((each for each in used if each is not None), default=None),
-            disk=self._disk(),
+            disk=space_of(self._folder),
             upstreams=self._upstreams(),
             outgoing=Outgoing(*rows(_OUTGOING)[0]),
             check=checks[0] if checks else None,
@@ -259,12 +257,6 @@ class Statistics:
             UpstreamState(number, name, *known.get(name, ()))
             for number, name in enumerate(self._names, 1)
         ]
-
-    def _disk(self) -> Disk:
-        with disk_faults(f"measure the free space of {self._folder}"):
-            status = os.statvfs(self._folder)
-        block = status.f_frsize
-        return Disk(status.f_bavail * block, status.f_blocks * block)
 
     def _checks(self) -> Sequence[Check]:
         return [

@@ -46,7 +46,7 @@ class Asked:
     now: float
 
 
-class Line(NamedTuple):
+class Listed(NamedTuple):
     """A pair in a list of many."""
 
     key: Key
@@ -104,10 +104,10 @@ class Views:
             },
         )
 
-    def _recent(self) -> list[Line]:
+    def _recent(self) -> list[Listed]:
         """As `directory.visible` shows them: what is hidden stays so."""
         shown = (
-            Line(each.key, KINDS[each.key.kind], title_of(each), each.put)
+            Listed(each.key, KINDS[each.key.kind], title_of(each), each.put)
             for each in self._statistics.recent()
             if visible([each.stored], self._contents.has)
         )

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import resource
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from ...errors import NetworkcacheError, StorageFailure
-from ...storage.durable import disk_faults, make_folder
+from ...errors import NetworkcacheError
+from ...storage.durable import disk_faults
 from ..accounts.authorisation import read_secret
 from ..accounts.authority import FOLDER, Authority
+from ..accounts.store import authority_of
 from ..configuration.options import Options
 from ..http.access_log import AccessLog
 from ..http.connection import Connections
 from ..monitoring.tally import EVERY, Tally
-from ..root import Root, open_root
+from ..root import Root, lock_root, open_root
 from ..threads import Threads
 from ..upstream.upstreams import after_put, upstream_tls
 from .listening import BACKLOG, Listener, listen, renew_tls
@@ -45,10 +46,11 @@ def run(options: Options, reread: Reread | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     _allow_many_files()
     with ExitStack() as stack:
-        stack.callback(os.close, _lock(options.root))
+        stack.callback(os.close, lock_root(options.root))
         # What is wrong is said once, and here.
-        open_root(options.root, make=True, locked=True, progress=_say).close()
-        Authority(options.root / FOLDER)
+        opened = open_root(options.root, make=True, locked=True, progress=_say)
+        with closing(opened) as root:
+            authority_of(root.folder, root.database)
         read_secret(options.proxy_secret_file)
         upstream_tls(options)
         process = _Process(options, reread or (lambda: options))
@@ -98,11 +100,11 @@ class _Process:
             options.check()
             read_secret(options.proxy_secret_file)
             upstream_tls(options)
-            Authority(self._options.root / FOLDER)
+            Authority(self._options.root / FOLDER, make=False)
             renew_tls(self.listeners, options)
             log_fd = _open_log(options.access_log)
-        except NetworkcacheError as error:
-            _say(f"the configuration stays as it was: {error}")
+        except (NetworkcacheError, OSError) as error:
+            _stays(error)
             return False
         os.dup2(log_fd, self._log_fd, inheritable=False)
         os.close(log_fd)
@@ -166,12 +168,14 @@ class _Process:
         reloading = loop.create_task(self._reload_when(again, serving, connections))
         ready()
         await stop.wait()
+        end = loop.time() + self._options.shutdown
         reloading.cancel()
         serving.drain()
         for server in servers:
             server.close()
         await connections.drain(self._options.shutdown)
         watch.cancel()
+        await serving.finish(end - loop.time())
 
     async def _reload_when(
         self, again: asyncio.Event, serving: Serving, connections: Connections
@@ -179,9 +183,17 @@ class _Process:
         while True:
             await again.wait()
             again.clear()
-            if self.reload():
+            before = self._options
+            if not self.reload():
+                continue
+            try:
                 await serving.take(self._options)
-                connections.stall = self._options.stall
+            except Exception as error:
+                if not isinstance(error, (NetworkcacheError, OSError)):
+                    traceback.print_exc()
+                self._options = before
+                _stays(error)
+            connections.stall = self._options.stall
 
 
 async def _listen_on(
@@ -213,22 +225,6 @@ def _say_what_stays(old: Options, new: Options) -> None:
         _say(f"a change of {names} takes a restart")
 
 
-def _lock(root: Path) -> int:
-    """Take the root for this server alone, for as long as the descriptor is open."""
-    with disk_faults(f"write in {root}"):
-        make_folder(str(root))
-        lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise StorageFailure(
-            f"another `networkcache server run` uses {root}: stop it, or choose another"
-            " --root"
-        ) from None
-    return lock
-
-
 def _allow_many_files() -> None:
     """Take all that this process may open: with the 1,024 that systemd and shells give at
     first, a few hundred slow clients would keep away all others."""
@@ -242,6 +238,10 @@ def _open_log(path: Path | None) -> int:
         return os.dup(2)
     with disk_faults(f"write the access log {path}"):
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
+def _stays(error: Exception) -> None:
+    _say(f"the configuration stays as it was: {error}")
 
 
 def _say(text: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,10 +25,11 @@ from ..http.connection import Connections
 from ..leader import Job, lead
 from ..monitoring.samples import keep_sampling
 from ..monitoring.tally import Tally
-from ..root import Root
+from ..root import LEADER, Root
 from ..space.collect import collecting, room_of, rules_of
 from ..space.intake import LimitedIntake
 from ..threads import Threads
+from ..upstream.through import forgetting
 from ..upstream.upstreams import Upstreams, open_upstreams
 from .services import services_of
 
@@ -46,6 +46,11 @@ class _Generation:
     def fetching(self) -> bool:
         """Whether a content is on its way from an upstream."""
         return self.upstream is not None and self.upstream.fetching
+
+    @property
+    def followed(self) -> bool:
+        """Whether others read along what is on its way."""
+        return self.upstream is not None and self.upstream.followed
 
     async def close(self) -> None:
         """Wait for what it is answering, and let go of what it holds."""
@@ -67,13 +72,14 @@ class Serving:
         self._leading: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self.draining = False
+        self._over = False
 
     async def take(self, options: Options) -> None:
-        """Answer by `options` from now on."""
+        """Answer by `options` from now on. Where it raises, by the earlier ones still."""
         before, self._now = self._now, self._make(options)
         await self._end_leading()
         loop = asyncio.get_running_loop()
-        self._leading = loop.create_task(lead(self._root.folder / "leader", self._now.jobs))
+        self._leading = loop.create_task(lead(self._root.folder / LEADER, self._now.jobs))
         if before is not None:
             closing = loop.create_task(self._retire(before))
             self._closing.add(closing)
@@ -84,13 +90,20 @@ class Serving:
         workers read that along."""
         while generation.fetching and not self.draining:
             await asyncio.sleep(0.2)
+        await self._followed_to_its_end(generation)
         await generation.close()
+
+    async def _followed_to_its_end(self, generation: _Generation) -> None:
+        """Wait for what others read along; no longer than the server may take to end."""
+        while generation.followed and not self._over:
+            await asyncio.sleep(0.2)
 
     def _make(self, options: Options) -> _Generation:
         root = self._root
         rules = rules_of(options, root)
         room = room_of(root, rules)
         intake = LimitedIntake(root.contents, root.catalogue, room)
+        authorise = authorise_of(options, root.database, root.folder)
         upstream = None
         if options.upstreams:
             upstream = open_upstreams(
@@ -101,6 +114,7 @@ class Serving:
                 self._tally,
                 self._threads,
                 root.folder,
+                check_room=room.check_disk,
             )
         app = make_app(
             root.contents,
@@ -109,7 +123,7 @@ class Serving:
             log=self._log,
             tally=self._tally,
             intake=intake,
-            authorise=authorise_of(options, root.database, root.folder),
+            authorise=authorise,
             content_limit=options.content_limit,
             accel_redirect=options.accel_redirect,
             upstream=upstream,
@@ -126,6 +140,8 @@ class Serving:
             collecting(root, rules, self._threads),
             partial(keep_sampling, root.database, self._threads),
         ]
+        if not options.upload_through:
+            jobs.append(forgetting(root.database, self._threads))
         if options.check_rate:
             jobs.append(background(root, room, options, self._threads))
         return _Generation(app, [*jobs, *(upstream.tasks() if upstream else ())], upstream)
@@ -138,8 +154,17 @@ class Serving:
         """Every answer ends its connection from now on."""
         self.draining = self._generation.app.draining = True
 
+    async def finish(self, limit: float) -> None:
+        """Go on with what readers of other workers follow, at most `limit` seconds."""
+        asyncio.get_running_loop().call_later(limit, self._end)
+        await asyncio.gather(self._followed_to_its_end(self._generation), *self._closing)
+
+    def _end(self) -> None:
+        self.draining = self._over = True
+
     async def close(self) -> None:
         """End the leader's work, and let go of what generations hold."""
+        self._end()
         await self._end_leading()
         if self._now is not None:
             self._closing.add(asyncio.get_running_loop().create_task(self._now.close()))
@@ -148,8 +173,7 @@ class Serving:
     async def _end_leading(self) -> None:
         if self._leading is not None:
             self._leading.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._leading
+            await asyncio.gather(self._leading, return_exceptions=True)
 
     @property
     def _generation(self) -> _Generation:

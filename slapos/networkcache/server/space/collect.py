@@ -14,7 +14,7 @@ from ..configuration.options import Options
 from ..leader import Job
 from ..root import Root
 from ..threads import Threads
-from .contents import least_used_go, unnamed_go
+from .contents import least_used_go, room_can_be_made, unnamed_go
 from .pairs import forget_keys, pairs_go
 from .room import Room
 from .rules import Collected, Gone, Rules
@@ -36,6 +36,7 @@ def room_of(root: Root, rules: Rules) -> Room:
         total=rules.max_size,
         disk=rules.disk,
         make=partial(make_room, root, rules),
+        can_make=partial(room_can_be_made, root, rules),
     )
 
 

@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 
 from ...digest import Digest
@@ -63,15 +64,20 @@ def least_used_go(
     within the limits; in steps, as `unnamed_go`. In a `dry_run` `gone` bytes would be gone
     before.
 
-    Where room for `wanted` bytes cannot be made in this way, nothing goes.
+    Where room for `wanted` bytes cannot be made in this way, nothing goes; nor for a disk
+    that others fill.
     """
     over = _over(root, rules, wanted) - gone
-    if over <= 0 or (wanted and over > root.catalogue.bytes_fetched()):
+    if over > 0 and not _can_go(root, over):
+        if wanted:
+            return
+        rules = replace(rules, disk=None)
+        over = _over(root, rules, wanted) - gone
+    if over <= 0:
         return
     slack = root.catalogue.transfers.bytes_held() // SLACK
     over += slack
-    pinned = _pinned(root.database)
-    candidates = (k for k in root.catalogue.least_used() if k.digest not in pinned)
+    candidates = _candidates(root)
     while over > 0 and (some := _enough(candidates, over)):
         went = (
             [_gone(Why.LEAST_USED, known) for known in some]
@@ -86,6 +92,11 @@ def least_used_go(
             return  # another process makes room, too
 
 
+def room_can_be_made(root: Root, rules: Rules, wanted: int) -> bool:
+    """Whether `least_used_go` could make room for `wanted` bytes."""
+    return _can_go(root, _over(root, rules, wanted))
+
+
 def _over(root: Root, rules: Rules, wanted: int) -> int:
     """How many bytes `wanted` bytes more would be beyond the limits; negative for what is
     left."""
@@ -94,11 +105,27 @@ def _over(root: Root, rules: Rules, wanted: int) -> int:
     if rules.max_size is not None:
         over.append(transfers.bytes_held() + wanted - rules.max_size)
     if rules.disk is not None:
-        short = wanted - transfers.disk_left(rules.disk)
-        # Where others fill the disk, all of it would go in vain.
-        if wanted or short <= root.catalogue.bytes_fetched():
-            over.append(short)
+        over.append(wanted - transfers.disk_left(rules.disk))
     return max(over, default=0)
+
+
+def _can_go(root: Root, size: int) -> bool:
+    """Whether so many bytes can be made free by what may go."""
+    if size <= 0:
+        return True
+    if size > root.catalogue.bytes_fetched():
+        return False
+    for known in _candidates(root):
+        size -= known.size
+        if size <= 0:
+            return True
+    return False
+
+
+def _candidates(root: Root) -> Iterator[Known]:
+    """What may go because of a limit, least recently used first."""
+    pinned = _pinned(root.database)
+    return (k for k in root.catalogue.least_used() if k.digest not in pinned)
 
 
 def _enough(candidates: Iterator[Known], size: int) -> Sequence[Known]:

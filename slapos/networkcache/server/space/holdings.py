@@ -21,6 +21,7 @@ from .pins import Pins
 _SELECT = """
 SELECT id, entry, signature, account, hidden, put FROM entry WHERE key = ? ORDER BY id DESC
 """
+_DELETE = "DELETE FROM entry WHERE id = ? AND key = ? AND entry = ? AND signature = ?"
 _FORGET = "DELETE FROM answer WHERE key = ?"
 _SEND_NO_MORE = "DELETE FROM outgoing WHERE key = ? AND entry = ? AND signature = ?"
 
@@ -110,9 +111,11 @@ def remove(root: Root, key: Key, pairs: Sequence[Held]) -> Removed:
 
 
 def _remove(connection: sqlite3.Connection, key: Key, held: Held) -> bool:
-    if not connection.execute("DELETE FROM entry WHERE id = ?", (held.number,)).rowcount:
+    pair = (key.text, held.pair.entry, held.pair.signature)
+    # The number of the last row that went may be that of another pair by now.
+    if not connection.execute(_DELETE, (held.number, *pair)).rowcount:
         return False
-    connection.execute(_SEND_NO_MORE, (key.text, held.pair.entry, held.pair.signature))
+    connection.execute(_SEND_NO_MORE, pair)
     digest = held.digest.hex if held.digest else ""
     detail = f"{digest}, put by {held.account or 'anonymous'}"
     record(connection, OPERATOR, "entry remove", key.text, detail)

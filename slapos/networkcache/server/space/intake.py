@@ -49,7 +49,7 @@ class LimitedIntake:
 
     def _take(self, account: Account, digest: Digest | None, size: int | None) -> Transfer:
         known = digest and self._catalogue.get(digest)
-        if known and known.size != size:
+        if known and (known.size != size or not known.stored):
             known = None  # it may be anything, and as long as it likes
         if known and not known.fetched:
             # It is charged to whoever put it; to put it again costs nothing.

@@ -10,7 +10,7 @@ from functools import partial
 from ...digest import Digest
 from ...entry import Key, Pair
 from ...errors import InvalidEntry, NotFound, Refusal, SourceFailure
-from ...protocol import Batch
+from ...protocol import DIRECTORY_LIMIT, Batch
 from ..directory import accept
 from .background import Background
 from .watched import Watched
@@ -22,15 +22,22 @@ AT_ONCE = 8
 class Asking:
     """What `upstream` says: `pairs` of the keys of which it said anything, which of the
     contents asked for are `held`, and which `missing` of those that its pairs name.
-    `ended` is done once no more comes."""
+    `left` are keys for which it is not asked any more, since what it said of the others is
+    enough for one answer. `ended` is done once no more comes."""
 
     def __init__(self, upstream: Watched, background: Background):
         self.pairs: dict[Key, Sequence[Pair]] = {}
         self.held: set[Digest] = set()
         self.missing: set[Digest] = set()
+        self.left: set[Key] = set()
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._upstream = upstream
         self._background = background
+        self._heard = 0
+
+    @property
+    def _is_enough(self) -> bool:
+        return self._heard >= DIRECTORY_LIMIT
 
     async def hear(self, keys: Sequence[Key], contents: Sequence[Digest]) -> None:
         """Ask, in one round trip where it knows how, and take what it says."""
@@ -55,11 +62,14 @@ class Asking:
             self.held |= set(contents) - answer.missing_content
             later = set(answer.later)
             said = {key: answer.entries.get(key, ()) for key in keys if key not in later}
-            self.pairs |= await self._background.read(_acceptable, said)
+            await self._take(said)
             # One that never comes to the end is not asked for ever.
             if not later or len(later) == len(keys):
                 return (), ()
             keys, contents = [key for key in keys if key in later], ()
+            if self._is_enough:
+                self.left.update(keys)
+                return (), ()
 
     async def _ask_singly(self, keys: Sequence[Key], contents: Sequence[Digest]) -> None:
         questions: list[Callable[[], Awaitable[None]]] = []
@@ -76,10 +86,18 @@ class Asking:
         await asyncio.gather(*(ask() for _ in range(min(AT_ONCE, len(questions)))))
 
     async def _look_up(self, key: Key) -> None:
+        if self._is_enough:
+            self.left.add(key)
+            return
         pairs: Sequence[Pair] = ()
         with suppress(NotFound), self._upstream.asking():
             pairs = await self._upstream.door.look_up(key)
-        self.pairs |= await self._background.read(_acceptable, {key: pairs})
+        await self._take({key: pairs})
+
+    async def _take(self, said: Mapping[Key, Sequence[Pair | InvalidEntry]]) -> None:
+        taken = await self._background.read(_acceptable, said)
+        self.pairs |= taken
+        self._heard += sum(pair.size for pairs in taken.values() for pair in pairs)
 
     async def _measure(self, digest: Digest) -> None:
         with suppress(NotFound), self._upstream.asking():

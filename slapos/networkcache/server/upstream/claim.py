@@ -1,18 +1,22 @@
 """Who fills a content: one process of all, which holds a lock on a small file.
 
 Its first line says how long the content will be, and in which file it grows; the second
-one how that ended. How much is there, the growing file says itself. The kernel lets go of
-the lock when the process dies, however it dies.
+one how that ended. How much is there, the growing file says itself. When it was last
+changed says that it goes on, when it was last read that somebody follows. The kernel lets
+go of the lock when the process dies, however it dies.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
 from typing import NamedTuple
 
 WELL = "well"
 """How it ended where the content is whole, right and stored."""
+FOLLOWED = 2.0
+"""Seconds for which somebody who follows is believed to do so still."""
 _LIMIT = 8192
 
 
@@ -39,6 +43,7 @@ class Claim:
             os.close(self._fd)
         if self.mine:
             os.ftruncate(self._fd, 0)  # what somebody left who was killed
+            os.utime(self._fd, (0, time.time()))  # nobody follows yet
 
     @property
     def _named(self) -> bool:
@@ -58,6 +63,24 @@ class Claim:
         """Tell the others where the content grows; ours to do."""
         os.pwrite(self._fd, os.fsencode(f"{size} {path}\n"), 0)
 
+    def touch(self) -> None:
+        """Tell them that it goes on; ours to do."""
+        # Where both write at a time, either is written again soon.
+        read = os.fstat(self._fd).st_atime_ns
+        os.utime(self._fd, ns=(read, time.time_ns()))
+
+    @property
+    def followed(self) -> bool:
+        """Whether another process follows."""
+        return time.time() - os.fstat(self._fd).st_atime < FOLLOWED
+
+    def follow(self) -> int:
+        """Tell whoever holds it that somebody follows; when they last told anything, in
+        nanoseconds."""
+        told = os.fstat(self._fd).st_mtime_ns
+        os.utime(self._fd, ns=(time.time_ns(), told))
+        return told
+
     def end(self, outcome: str) -> None:
         """Tell them how it ended; ours to do."""
         first = b"" if os.fstat(self._fd).st_size else b"0 \n"
@@ -66,14 +89,28 @@ class Claim:
 
     def read(self) -> Said:
         """What was told so far."""
-        lines = os.fsdecode(os.pread(self._fd, _LIMIT, 0)).split("\n")
-        # What follows the last line end is not all written yet.
-        first, outcome = [*lines[:-1], "", ""][:2]
-        size, _, path = first.partition(" ")
-        return Said(int(size or 0), path, outcome)
+        return _parse(os.pread(self._fd, _LIMIT, 0))
 
     def close(self) -> None:
         """Let go of it. What it said stays for those who have it open."""
         if self.mine and self._named:
             os.unlink(self._path)
         os.close(self._fd)
+
+
+def overheard(path: str) -> Said:
+    """What was told in the file `path` so far, nothing where there is none; it is not
+    claimed. Raises OSError."""
+    try:
+        with open(path, "rb") as file:
+            return _parse(file.read(_LIMIT))
+    except FileNotFoundError:
+        return Said(0, "", "")
+
+
+def _parse(told: bytes) -> Said:
+    lines = os.fsdecode(told).split("\n")
+    # What follows the last line end is not all written yet.
+    first, outcome = [*lines[:-1], "", ""][:2]
+    size, _, path = first.partition(" ")
+    return Said(int(size or 0), path, outcome)

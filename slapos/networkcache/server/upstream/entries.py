@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from ...digest import Digest
 from ...entry import Key, Pair
+from ...protocol import DIRECTORY_LIMIT
 from ...storage import Stored
 from .asking import Asking
 from .background import Background
@@ -22,7 +23,8 @@ from .watched import Watched
 PATIENCE = 3.5
 """Seconds for which an asker waits for upstreams: less than our clients wait for us."""
 _IN_THE_LOOP = 20
-"""Keys that are read at once, without a thread."""
+_SHORT = 64 << 10
+"""Keys, and bytes of what is remembered of them, that are read without a thread."""
 
 
 class Found(NamedTuple):
@@ -31,7 +33,8 @@ class Found(NamedTuple):
     `rows` are the pairs by key, nearest upstream first. Of the keys `unknown` no upstream
     said anything; those `later` may have something when they are asked for again. `held`
     are contents, of those that were asked for, that an upstream has; `missing` those that
-    one says its pairs name, and it has not.
+    one says its pairs name, and it has not. At the keys `put_off` nobody looked, since what
+    was found of the others is enough for one answer.
     """
 
     rows: Mapping[Key, Sequence[Stored]]
@@ -39,6 +42,7 @@ class Found(NamedTuple):
     later: Set[Key] = frozenset()
     held: Set[Digest] = frozenset()
     missing: Set[Digest] = frozenset()
+    put_off: Set[Key] = frozenset()
 
 
 Known = Mapping[tuple[Key, str], Answer]
@@ -68,7 +72,9 @@ class UpstreamEntries:
     async def look_up(self, keys: Sequence[Key], contents: Sequence[Digest] = ()) -> Found:
         """What upstreams say of `keys`, and which of `contents` they have."""
         now = int(self._clock())
-        known = await self._known(keys)
+        wanted, sizes = keys, await self._sizes(keys)
+        keys = [key for key in wanted if key in sizes]
+        known = await self._known(keys, sum(sizes.values()))
         asked = {}
         for upstream in self._upstreams:
             old = [
@@ -83,10 +89,29 @@ class UpstreamEntries:
         marked = [key for (key, _), answer in known.items() if answer.needs_mark(now)]
         if marked:
             self._background.start(self._background.run(self._remembered.use, marked, now))
-        return self._merge(keys, known, asked, now)
+        cut = {key for some in asked.values() for asking in some for key in asking.left}
+        if len(cut & set(keys)) < len(keys):
+            keys = [key for key in keys if key not in cut]
+        found = self._merge(keys, known, asked, now)
+        return found._replace(put_off=set(wanted).difference(keys))
 
-    async def _known(self, keys: Sequence[Key]) -> Known:
+    async def _sizes(self, keys: Sequence[Key]) -> Mapping[Key, int]:
+        """The keys of which what is remembered fits into one answer, and one of them in any
+        case; how many bytes that has."""
         if len(keys) <= _IN_THE_LOOP:
+            sizes = self._remembered.sizes(keys)
+        else:
+            sizes = await self._background.read(self._remembered.sizes, keys)
+        fitting: dict[Key, int] = {}
+        left = DIRECTORY_LIMIT
+        for key, size in zip(keys, sizes, strict=True):
+            if size <= left or not fitting:
+                fitting[key] = size
+                left -= size
+        return fitting
+
+    async def _known(self, keys: Sequence[Key], size: int) -> Known:
+        if len(keys) <= _IN_THE_LOOP and size <= _SHORT:
             return self._remembered.get(keys)
         return await self._background.read(self._remembered.get, keys)
 

@@ -19,6 +19,9 @@ from ...protocol import DIRECTORY_LIMIT, ERROR_HEADER, refusal
 
 SLOWEST = 1024
 """Bytes per second that a transfer must keep."""
+AT_ONCE = 256
+"""Connections of one process to another network cache; who needs one more waits, which is
+no fault of the other end."""
 _ERROR_LIMIT = 64 << 10
 _BUFFER = 256 << 10
 _NO_HEADERS: Mapping[str, str] = {}
@@ -52,6 +55,7 @@ class Exchange:
 
     def __init__(self, tls: ssl.SSLContext, limits: Limits):
         self._limits = limits
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=tls, limit=0),
             headers={"Accept-Encoding": "identity", "User-Agent": "slapos.networkcache"},
@@ -90,12 +94,13 @@ class Exchange:
         created: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """An answer that says success; its body is still to be read, by `pieces`."""
-        response = await self._send(method, url, body, headers)
-        try:
-            await self._check(response, created)
-            yield response
-        finally:
-            response.close()
+        async with self._turns:
+            response = await self._send(method, url, body, headers)
+            try:
+                await self._check(response, created)
+                yield response
+            finally:
+                response.close()
 
     async def _send(
         self, method: str, url: str, body: bytes | Body, headers: Mapping[str, str]

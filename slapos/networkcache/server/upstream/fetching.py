@@ -153,6 +153,7 @@ class Fetching:
             upstream.failed(Nonsense("it gives a content that does not end"))
             raise too_large(self._limit)
         await self._threads.run(self._writer.write, piece)
+        self._claim.touch()
         self._count += len(piece)
         self._fill.has(self._count)
         self._tally.count("bytes-filled", len(piece))
@@ -160,6 +161,7 @@ class Fetching:
     async def _commit(self, upstream: Watched) -> bool:
         """Whether what came, to its end from `upstream`, is the content."""
         assert self._writer is not None
+        self._claim.touch()  # to sync it may take long
         try:
             await self._threads.run(self._writer.commit)
         except WrongContent as error:

@@ -6,11 +6,12 @@ whoever leaves; all others read along, see `claim`.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from ...digest import Digest
 from ...errors import Code, NetworkcacheError, NotFound, Refusal, SourceFailure
@@ -22,7 +23,7 @@ from ..http.answers import refusal_of
 from ..monitoring.tally import Tally
 from ..threads import Threads
 from .background import Background
-from .claim import WELL, Claim
+from .claim import WELL, Claim, overheard
 from .fetching import Fetching, MakeWriter, too_large
 from .following import follow
 from .watched import Watched
@@ -31,6 +32,10 @@ TRIES = 5
 """Times that a content is asked for whose fetching ended before anybody could read it:
 with its process, in the middle, or removed in that moment. An upstream that is at fault is
 left alone by then."""
+
+
+AT_ONCE = 64
+"""Contents that one process fetches at a time; others wait, in order."""
 
 
 class Fills:
@@ -61,6 +66,8 @@ class Fills:
         self._tally = tally
         self._background = background
         self._running: dict[Digest, Fill] = {}
+        self._claims: set[Claim] = set()
+        self._turns = asyncio.Semaphore(AT_ONCE)
         with disk_faults(f"make the folder {folder}"):
             make_folder(folder)
         remove_leftovers(folder)
@@ -69,6 +76,11 @@ class Fills:
     def running(self) -> bool:
         """Whether any goes on."""
         return bool(self._running)
+
+    @property
+    def followed(self) -> bool:
+        """Whether any goes on that other processes read along."""
+        return any(claim.followed for claim in self._claims)
 
     async def open(self, digest: Digest) -> Content:
         """The content, opened as soon as some of it can be read.
@@ -90,7 +102,10 @@ class Fills:
         raise Refusal(Code.UPSTREAM, "no upstream gave the whole content")
 
     async def size(self, digest: Digest) -> int:
-        """How many bytes it has; otherwise as `open`."""
+        """How many bytes it has, as whoever fetches it was told, or as an upstream says;
+        otherwise as `open`."""
+        if known := self._size_on_its_way(digest):
+            return known
         missing = too_long = False
         for upstream in self._upstreams:
             try:
@@ -113,6 +128,17 @@ class Fills:
             raise NotFound(f"neither here nor upstream is the content {digest}")
         raise Refusal(Code.UPSTREAM, "no upstream could be asked for the content")
 
+    def _size_on_its_way(self, digest: Digest) -> int:
+        """That of a content that grows, in this process or another one; else 0."""
+        fill = self._running.get(digest)
+        if fill is not None and fill.growing:
+            return fill.size
+        with disk_faults(f"read in {self._folder}"):
+            return overheard(self._claim_of(digest)).size
+
+    def _claim_of(self, digest: Digest) -> str:
+        return os.path.join(self._folder, digest.hex)
+
     def _start(self, digest: Digest) -> Fill:
         fill = self._running[digest] = Fill()
         self._background.start(self._run(digest, fill))
@@ -121,14 +147,7 @@ class Fills:
     async def _run(self, digest: Digest, fill: Fill) -> None:
         try:
             with disk_faults(f"fill {digest} in {self._folder}"):
-                claim = Claim(os.path.join(self._folder, digest.hex))
-                try:
-                    if claim.mine:
-                        await self._fetch(digest, fill, claim)
-                    else:
-                        await follow(fill, claim)
-                finally:
-                    claim.close()
+                await self._fetch_or_follow(digest, fill)
             fill.finish()
         except Exception as error:
             if not isinstance(error, NetworkcacheError):
@@ -138,6 +157,17 @@ class Fills:
             del self._running[digest]
             if not fill.ended:
                 fill.fail(Interrupted("the server ends"))
+
+    async def _fetch_or_follow(self, digest: Digest, fill: Fill) -> None:
+        async with self._turns:
+            # After its turn came: whoever holds the claim is expected to go on.
+            claim = Claim(self._claim_of(digest))
+            if claim.mine:
+                with closing(claim):
+                    await self._fetch(digest, fill, claim)
+                return
+        with closing(claim):
+            await follow(fill, claim)
 
     async def _fetch(self, digest: Digest, fill: Fill, claim: Claim) -> None:
         if self._contents.has(digest):  # somebody was quicker
@@ -151,6 +181,7 @@ class Fills:
             self._threads,
             self._tally,
         )
+        self._claims.add(claim)
         try:
             await fetching.fetch(self._upstreams)
         except NetworkcacheError as error:
@@ -158,4 +189,6 @@ class Fills:
             if refusal is not None and not fill.growing:
                 claim.end(refusal.code.value)
             raise
+        finally:
+            self._claims.remove(claim)
         claim.end(WELL)

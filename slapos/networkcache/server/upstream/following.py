@@ -12,7 +12,7 @@ from .claim import WELL, Claim, Said
 POLL = 0.03
 """Seconds between two looks."""
 STUCK = 30.0
-"""Seconds after which nothing more is expected of a process that does nothing."""
+"""Seconds after which nothing more is expected of a process that tells nothing."""
 
 
 async def follow(fill: Fill, claim: Claim) -> None:
@@ -20,7 +20,7 @@ async def follow(fill: Fill, claim: Claim) -> None:
     stored. Raises what kept it from that, `Interrupted` where that is not known."""
     now = asyncio.get_running_loop().time
     path = ""
-    seen, changed = (Said(0, "", ""), 0), now()
+    seen, changed = (Said(0, "", ""), 0, 0), now()
     while not claim.lock():
         said = claim.read()
         if path:
@@ -29,7 +29,7 @@ async def follow(fill: Fill, claim: Claim) -> None:
             with suppress(FileNotFoundError):  # it was stored a moment ago
                 fill.grow_in(said.path, said.size)
                 path = said.path
-        look = said, fill.measure() if path else 0
+        look = said, fill.measure() if path else 0, claim.follow()
         if look != seen:
             seen, changed = look, now()
         elif now() > changed + STUCK:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ...digest import Digest
 from ...entry import Key, Pair
+from ...errors import StorageFull
 from ...protocol import encode_directory
 from ...storage import Stored
 from ...storage.database import Database
@@ -18,7 +19,9 @@ MISSING_TTL = 30
 UNUSED = 30 * 86400
 """Seconds after which an answer that nobody needed goes."""
 COUNT = 1_000_000
-"""Answers that are kept, about; the least used go."""
+BYTES = 1 << 30
+"""Answers that are kept, about, and their bytes; the least used go, but for those of pinned
+keys."""
 _DAY = 86400
 
 _GET = "SELECT upstream, taken, used, pairs FROM answer WHERE key = ?"
@@ -30,10 +33,13 @@ ON CONFLICT DO UPDATE SET
     taken = excluded.taken, used = excluded.used, pairs = excluded.pairs
 """
 _USED = "UPDATE answer SET used = ? WHERE key = ?"
-_SURPLUS = """
-DELETE FROM answer WHERE rowid IN
-    (SELECT rowid FROM answer ORDER BY used LIMIT max(0, (SELECT count(*) FROM answer) - ?))
+_SIZE = "SELECT coalesce(sum(size), 0) FROM answer WHERE key = ?"
+_ALL = "SELECT count(*), coalesce(sum(size), 0) FROM answer"
+_LEAST_USED = """
+SELECT used, rowid AS id, size FROM answer
+WHERE NOT EXISTS (SELECT 1 FROM pin WHERE pin.key = answer.key)
 """
+_DELETE = "DELETE FROM answer WHERE rowid = ? AND used = ?"
 
 
 class Answer(NamedTuple):
@@ -55,10 +61,22 @@ class Answer(NamedTuple):
 
 
 class Remembered:
-    """The answers in a `Database`. `upstream` is everywhere the name of one."""
+    """The answers in a `Database`. `upstream` is everywhere the name of one.
 
-    def __init__(self, database: Database):
+    `check_room` raises `StorageFull` where the disk has no room for so many bytes more:
+    then nothing is remembered.
+    """
+
+    def __init__(
+        self, database: Database, check_room: Callable[[int], None] = lambda size: None
+    ):
         self._database = database
+        self._check_room = check_room
+
+    def sizes(self, keys: Sequence[Key]) -> Sequence[int]:
+        """How many bytes what is known of each of `keys` has, without reading that."""
+        with self._database.reading() as reader:
+            return [reader.execute(_SIZE, (key.text,)).fetchone()[0] for key in keys]
 
     def get(self, keys: Sequence[Key]) -> Mapping[tuple[Key, str], Answer]:
         """What is known of `keys`."""
@@ -72,6 +90,10 @@ class Remembered:
     def put(self, upstream: str, answers: Mapping[Key, Sequence[Pair]], now: int) -> None:
         """Remember what an upstream said at `now`, POSIX seconds."""
         rows = [(key.text, upstream, now, _encode(pairs)) for key, pairs in answers.items()]
+        try:
+            self._check_room(sum(len(row[-1]) for row in rows))
+        except StorageFull:
+            return
         self._database.change(lambda connection: connection.executemany(_PUT, rows))
 
     def use(self, keys: Sequence[Key], now: int) -> None:
@@ -90,9 +112,23 @@ class Remembered:
                 "DELETE FROM answer WHERE used < ? AND key NOT IN (SELECT key FROM pin)",
                 (now - UNUSED,),
             )
-            connection.execute(_SURPLUS, (COUNT,))
 
         self._database.change(change)
+        if surplus := self._surplus():
+            self._database.change(lambda c: c.executemany(_DELETE, surplus))
+
+    def _surplus(self) -> list[tuple[int, int]]:
+        """The row and the last use of the least used ones, so that the others are not too
+        many."""
+        ((count, size),) = self._database.rows(_ALL)
+        surplus: list[tuple[int, int]] = []
+        for rows in self._database.walk(_LEAST_USED, "used", {}):
+            for used, row, size_of_row in rows:
+                if count <= COUNT and size <= BYTES:
+                    return surplus
+                surplus.append((row, used))
+                count, size = count - 1, size - size_of_row
+        return surplus
 
 
 def forget_missing(

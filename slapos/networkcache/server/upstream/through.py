@@ -28,11 +28,15 @@ from ...printable import readable
 from ...storage import Content, ContentStore, Stored
 from ...storage.database import Database
 from ..directory import named_content
+from ..leader import Job
+from ..threads import Threads
 from .background import Background
 from .watched import Watched
 
 POLL = 1.0
 """Seconds between two looks at what is to be sent."""
+FORGET_EVERY = 60.0
+"""Seconds between two looks for what another process queued by earlier options."""
 LONGEST_PAUSE = 600
 """Seconds up to which the pause doubles after each try in vain."""
 REFUSED_PAUSE = 3600
@@ -55,6 +59,22 @@ def queue(
     """Within the transaction of a put: send the pair upstream, too."""
     row = (key.text, stored.pair.entry, stored.pair.signature, int(time.time()))
     connection.execute(_QUEUE, row)
+
+
+def forgetting(database: Database, threads: Threads) -> Job:
+    """Forgets what is queued, so that it keeps no pair from going: a `Job` where uploads
+    are not sent on any more."""
+
+    def forget() -> None:
+        if database.rows("SELECT 1 FROM outgoing LIMIT 1"):
+            database.change(lambda connection: connection.execute("DELETE FROM outgoing"))
+
+    async def job() -> None:
+        while True:
+            await threads.run(forget)
+            await asyncio.sleep(FORGET_EVERY)
+
+    return job
 
 
 class _Outgoing(NamedTuple):

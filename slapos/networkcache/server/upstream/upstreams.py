@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from sqlite3 import Connection
@@ -21,6 +21,7 @@ from ..configuration.options import Options
 from ..growing import Growing
 from ..leader import Job
 from ..monitoring.tally import Tally
+from ..root import FILLS
 from ..threads import Threads
 from .background import Background
 from .door import Upstream, client_tls
@@ -68,6 +69,11 @@ class Upstreams:
         """Whether a content is on its way."""
         return self._fills.running
 
+    @property
+    def followed(self) -> bool:
+        """Whether one is that other processes read along."""
+        return self._fills.followed
+
     async def bring(self, digest: Digest) -> bool:
         """Whether the content is here, now that upstreams were asked for it."""
         with suppress(NotFound, Refusal, StorageFailure):
@@ -106,11 +112,13 @@ def open_upstreams(
     threads: Threads,
     root: Path,
     limits: Limits | None = None,
+    check_room: Callable[[int], None] = lambda size: None,
 ) -> Upstreams:
     """The upstreams of `options`, within a running event loop.
 
     `make_writer` makes the writers of contents that they give, `root` is the folder that
-    all workers share. Raises `InvalidConfiguration` and `StorageFailure`.
+    all workers share, `check_room` raises `StorageFull` where the disk has no room for so
+    many bytes of answers. Raises `InvalidConfiguration` and `StorageFailure`.
     """
     tls = upstream_tls(options)
     background = Background(threads)
@@ -118,7 +126,7 @@ def open_upstreams(
         Watched(number, urls, Upstream(urls, tls, limits), database, tally, background)
         for number, urls in enumerate(options.upstreams, 1)
     ]
-    remembered = Remembered(database)
+    remembered = Remembered(database, check_room)
     through = None
     if options.upload_through:
         through = Through(upstreams[0], database, contents, background)
@@ -126,7 +134,7 @@ def open_upstreams(
         upstreams,
         UpstreamEntries(upstreams, remembered, background, options.upstream_ttl),
         Fills(
-            os.path.join(root, "fills"),
+            os.path.join(root, FILLS),
             contents,
             make_writer,
             upstreams,
