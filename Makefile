@@ -6,7 +6,9 @@ SHELL = /bin/sh
 VENV = .venv
 READY = $(VENV)/made-of-setup.cfg
 BIN = $(VENV)/bin
-PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 8
+# One more for every two processors: a test often waits for a server.
+WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 3 / 2)
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8
 
 .PHONY: help
 help: ## show this

@@ -31,6 +31,7 @@ SLOW = (
     "cli/test_*",
     "hook/test_*",
     "recipes_library/test_*",
+    "test_layers.py",
     "test_outbox.py",
     "test_packaging.py",
     "test_prefetch.py",
@@ -44,16 +45,20 @@ SLOW = (
     "test_server_crowds.py",
     "test_server_durability.py",
     "test_server_faults.py",
+    "test_server_log.py",
+    "test_server_metrics.py",
     "test_server_nginx.py",
+    "test_server_refusals.py",
     "test_server_reload.py",
     "test_server_space.py",
+    "test_server_start.py",
     "test_server_stalled.py",
     "test_server_unit.py",
     "test_server_upgrade.py",
     "test_server_upstream.py",
 )
-"""What starts a process, or a whole buildout, for each test, or waits for what is slow on
-purpose: minutes on every Python."""
+"""What starts a process, or a whole buildout, for each test, waits for what is slow on
+purpose, or is the same on every Python: minutes on each of them."""
 KEPT = ("cli/test_cli.py", "hook/test_hook_loading.py", "hook/test_hook_rebuild.py")
 """Of those, what shows that commands and hook work at all."""
 
@@ -69,7 +74,8 @@ def main() -> int:
             print(f"Python {version} is not here: skipped", flush=True)
         else:
             environments[version] = environment(version, python)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    # All at once: a part of their time is spent waiting for servers.
+    with ThreadPoolExecutor(max(1, len(environments))) as pool:
         codes = list(pool.map(run_tests, environments, environments.values()))
     return max(codes, default=0)
 

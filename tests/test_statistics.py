@@ -15,16 +15,15 @@ from hypothesis import strategies as st
 
 from slapos.networkcache.digest import Digest
 from slapos.networkcache.key import Key
-from slapos.networkcache.server.monitoring.samples import BYTES, CONTENTS, KEPT, sample
-from slapos.networkcache.server.monitoring.statistics import (
-    Cached,
+from slapos.networkcache.server.monitoring.overview import (
     Check,
     Outgoing,
     Share,
     Span,
-    Statistics,
     UpstreamState,
 )
+from slapos.networkcache.server.monitoring.samples import BYTES, CONTENTS, KEPT, sample
+from slapos.networkcache.server.monitoring.statistics import Cached, Statistics
 from slapos.networkcache.server.pages import plots
 from slapos.networkcache.storage.database import Database
 from slapos.networkcache.storage.disk import Space

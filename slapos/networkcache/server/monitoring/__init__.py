@@ -2,7 +2,8 @@
 
 tally        what this process counts, and writes down every few seconds
 samples      the space that is taken, over time
-statistics   the numbers, read for pages and metrics
+overview     the state of a server, as values
+statistics   that state, read from the database for pages and metrics
 metrics      ``/metrics``, in Prometheus' text format
 health       ``/healthz`` and ``/readyz``
 """

@@ -45,7 +45,8 @@ from prometheus_client.registry import Collector
 from ..accounts.nearby import ShowsNames
 from ..http.answers import TEXT, Answer
 from ..threads import Threads
-from .statistics import Check, Overview, Statistics
+from .overview import Check, Overview
+from .statistics import Statistics
 
 _HEADERS = {**TEXT, "Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
 

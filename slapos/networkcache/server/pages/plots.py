@@ -13,7 +13,7 @@ from itertools import count
 from typing import NamedTuple
 
 from ...quantities import readable_size
-from ..monitoring.statistics import Span
+from ..monitoring.overview import Span
 
 WIDTH, HEIGHT = 360, 170
 LEFT, RIGHT, TOP, BOTTOM = 52, 356, 10, 146

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...quantities import readable_size
-from ..monitoring.statistics import WELL, Overview, UpstreamState
+from ..monitoring.overview import WELL, Overview, UpstreamState
 from .rendering import ago
 
 LITTLE = 20

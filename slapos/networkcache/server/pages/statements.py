@@ -18,7 +18,7 @@ from ...errors import InvalidEntry, NotBelieved
 from ...key import Key
 from ...storage import Stored
 from ..directory import named_content
-from ..monitoring.statistics import Recent
+from ..monitoring.overview import Recent
 
 MEMBERS = 60
 """Members of an entry that are shown at most, and the characters of each."""

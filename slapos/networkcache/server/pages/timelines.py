@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..monitoring.overview import Span
 from ..monitoring.samples import BYTES as HELD
-from ..monitoring.statistics import Span
 from .plots import BYTES, COUNTS, Plot, Series, plot
 
 _SENT = Series("Sent", "bytes-sent")

@@ -13,7 +13,8 @@ from ...errors import InvalidKey, NotFound
 from ...storage import ContentStore, Stored
 from ...storage.catalogue import Catalogue
 from ..directory import fit, visible
-from ..monitoring.statistics import Span, Statistics
+from ..monitoring.overview import Span
+from ..monitoring.statistics import Statistics
 from ..shadir import key_of
 from ..threads import Threads
 from . import timelines
