@@ -490,6 +490,13 @@ def test_a_content_that_is_cut_there_comes_anew(far):
         assert content.read(0, 100) == CONTENT
 
 
+def test_a_member_with_other_bytes_is_refused_though_the_content_is_there(far):
+    keep(far, CONTENT)
+    other = GOOD.replace(CONTENT, CONTENT[::-1])
+    with pytest.raises(InvalidArchive, match="is damaged"):
+        taken(far, other)
+
+
 # Killed
 
 _IMPORT = """

@@ -252,6 +252,9 @@ def test_room_is_made_where_there_is_none(root):
         transfer.goes_on(1)
     with pytest.raises(QuotaExceeded):
         own.take("ann", 10, 9)
+    growing = own.take("ann", None, 9)
+    with pytest.raises(QuotaExceeded):
+        growing.goes_on(10)
     assert asked == [20, 1], "no room is made for who may not keep it"
 
 

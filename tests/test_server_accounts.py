@@ -8,7 +8,9 @@ import json
 import socket
 import ssl
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from urllib.parse import quote
 
 import pytest
 from accounts import Operator, https
+from gate import gate
 from issuing import Files, Issuer
 from nginx import nginx
 from wire import (
@@ -233,6 +236,27 @@ def test_revoking_counts_for_what_was_begun_before(place, method, target, body) 
     assert Digest.of(body).hex not in files(place.server.root)
     with closing(Database(place.server.root / "entries.sqlite")) as database:
         assert not database.rows("SELECT 1 FROM entry WHERE key = 'pypi:drawn=out'")
+
+
+def test_revoking_counts_while_a_content_is_fetched(make_server, site, short) -> None:
+    """A pair waits for what it names as long as an upstream takes to send that."""
+    key = "pypi:fetched=1"
+    with gate(b"fetched" * 1000, 1000) as far, ThreadPoolExecutor(1) as pool:
+        ways = ("--upstream", far.cache_url, far.dir_url, *tls_options(site))
+        server = make_server(*ways, anonymous=False)
+        operator = Operator(server.root, short)
+        with closing(https(server, site.files.certificate, operator.add("f", "pypi"))) as c:
+            body = json.dumps(ours(key, far.digest.hex)).encode()
+            reply = pool.submit(ask, server, "PUT", f"/shadir/{key}", body, None, c)
+            end = time.monotonic() + TIMEOUT
+            while not far.asked:
+                assert time.monotonic() < end, "nobody asked"
+                time.sleep(0.01)
+            operator.revoke("f")
+            far.open()
+            assert reply.result(TIMEOUT).status == 401
+    with closing(Database(server.root / "entries.sqlite")) as database:
+        assert not database.rows("SELECT 1 FROM entry")
 
 
 def test_who_shows_an_expired_certificate_may_read(place) -> None:

@@ -189,6 +189,29 @@ def test_an_older_one_is_whole_until_another_takes_its_place(root, tmp_path):
             assert older.read() == (root.folder / name).read_text()
 
 
+def test_nobody_else_reads_the_key_while_it_is_copied(root, tmp_path):
+    """Not through what a backup left that was killed, either."""
+    (root.folder / "authority").mkdir(0o755)
+    (root.folder / "authority" / "key.pem").write_text("key")
+    folder = tmp_path / "backup" / "authority"
+    back_up(root, tmp_path / "backup")
+    left = folder / "key.pem.new"
+    left.touch(0o644)
+    with open(left) as held:
+        back_up(root, tmp_path / "backup")
+        assert held.read() == ""
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_copy_that_was_cut_is_made_anew(root, tmp_path):
+    digest = keep(root, "a", b"content")
+    back_up(root, tmp_path / "backup")
+    with closing(FolderContents(tmp_path / "backup")) as copy:
+        Path(copy.path(digest)).write_bytes(b"con")
+        assert back_up(root, tmp_path / "backup").new == 1
+        assert Path(copy.path(digest)).read_bytes() == b"content"
+
+
 def test_what_sqlite_left_beside_an_older_one_does_not_count(root, tmp_path):
     """A server ran on the backup, and was killed: its log is not for the next database."""
     folder = tmp_path / "backup"

@@ -9,6 +9,8 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,9 @@ from issuing import Files, Issuer
 from wire import TIMEOUT, ask, dial, head, post, read_all, read_head
 
 from slapos.networkcache.digest import Digest
+from slapos.networkcache.server.accounts.authority import FOLDER, Authority
+from slapos.networkcache.server.configuration.options import Options
+from slapos.networkcache.server.runtime.process import Process
 
 LARGE = os.urandom(20_000_000)
 BOTH = pytest.mark.parametrize("workers", ["1", "2"])
@@ -132,6 +137,44 @@ def test_what_takes_a_restart_is_said(configured, workers):
     # Once each time, however many workers there are.
     said = one.server.errors.read_text()
     assert said.count("a change of --host takes a restart\n") == 2, said
+
+
+@BOTH
+def test_uploads_stay_closed_where_its_address_stays(make_server, tmp_path, workers):
+    """What the file says is good by itself, but its host takes a restart."""
+    make = partial(make_server, anonymous=False)
+    one = Configured(make, tmp_path, "--workers", workers, host="0.0.0.0")
+    one.say(host="127.0.0.1", allow_anonymous_upload="true")
+    one.complains("the configuration stays as it was: --allow-anonymous-upload is for")
+    assert "a change of --host takes a restart\n" in one.server.errors.read_text()
+    local = {"Host": "127.0.0.1"}
+    assert ask(one.server, "POST", "/shacache", b"nobody's", local).status == 401
+
+
+@BOTH
+def test_a_path_that_is_none_changes_nothing(configured, workers):
+    one = configured("--workers", workers, max_content_size="1 KiB")
+    one.say(max_content_size="2 KiB", access_log="a\0b")
+    one.complains("access-log: expected a path without a NUL character, got 'a\\x00b'")
+    one.say(max_content_size="2 KiB")
+    until(lambda: one.takes(2048), times=10)
+
+
+def test_a_fault_of_a_reload_ends_nothing(tmp_path, capsys):
+    """One of the server itself, that nobody foresaw."""
+    options = Options(tmp_path, port=0)
+    Authority(tmp_path / FOLDER)
+    faults = [RecursionError("nobody foresaw it")]
+
+    def reread() -> Options:
+        if faults:
+            raise faults.pop()
+        return options
+
+    with closing(Process(options, reread)) as process:
+        assert not process.reload()
+        assert "stays as it was: nobody foresaw it" in capsys.readouterr().err
+        assert process.reload()
 
 
 @BOTH

@@ -126,3 +126,11 @@ def test_a_file_that_another_holds_for_too_long_is_a_failure(tmp_path):
             store.put(KEY, stored("a"))
         other.execute("ROLLBACK")
         store.put(KEY, stored("a"))
+
+
+def test_no_cursor_leaves_the_thread_that_writes(tmp_path):
+    """Its end in another thread would meet the same statement, which is kept, in use."""
+    with closing(SQLiteEntries(tmp_path / "entries.sqlite")) as store:
+        change = store.database.change
+        assert change(lambda connection: connection.execute("SELECT 1")) is None
+        assert change(lambda connection: connection.execute("SELECT 1").fetchone()) == (1,)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from upstreams import KEY, SMALL, A, Near, near, pairs_of, put
+from upstreams import KEY, KEYS, SMALL, A, Near, near, pairs_of, put
 
 from slapos.networkcache.digest import Digest
 from slapos.networkcache.entry import Key
@@ -28,6 +28,7 @@ from slapos.networkcache.server.upstream.breaker import (
 )
 from slapos.networkcache.server.upstream.door import Upstream, client_tls
 from slapos.networkcache.server.upstream.exchange import Limits, Nonsense
+from slapos.networkcache.server.upstream.watched import FRESH
 from slapos.networkcache.testing import NetworkCache, faults
 
 # -- the breaker
@@ -212,11 +213,60 @@ def test_one_that_answers_nonsense_is_left_alone(tmp_path, far, fault):
     far.plan(fault)
 
     async def work(here: Near):
-        found = await here.upstreams.look_up([KEY])
+        found = await here.upstreams.look_up(KEYS[:3])
         return await here.states(), set(found.unknown)
 
     state = {far.dir_url: "lying"}
-    assert near(tmp_path, work, far) == (state, {KEY})
+    assert near(tmp_path, work, far) == (state, set(KEYS[:3]))
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [(faults.say(200, b"<html>"), "lying"), (faults.say(500, b"-"), "dead")],
+)
+def test_one_key_does_not_silence_an_upstream(tmp_path, far, fault, state):
+    put(far, A, key=KEYS[9])
+    far.plan(fault, "GET /shadir/key-1")
+
+    async def ask(here: Near, *keys: Key):
+        return [pairs_of(await here.upstreams.look_up([key]), key) for key in keys]
+
+    async def work(here: Near):
+        for _ in range(4):
+            assert await ask(here, KEYS[1], KEYS[10]) == [[], []]
+            assert await ask(here, KEYS[9]) == [[A]]
+            await here.make_older(100)
+        assert await here.states() == {}
+        await ask(here, *KEYS[11:14])
+        return await here.states()
+
+    assert near(tmp_path, work, far) == {far.dir_url: state}
+
+
+def test_what_is_wrong_about_a_key_is_not_asked_for_again(tmp_path, far):
+    far.plan(faults.say(200, b"<html>"))
+
+    async def work(here: Near):
+        return [(await here.upstreams.look_up([KEY])).unknown for _ in range(3)]
+
+    assert near(tmp_path, work, far) == [{KEY}] * 3
+    assert len(far.requests) == 1
+
+
+def test_one_that_is_tried_again_and_lies_has_no_more_chances(tmp_path, far):
+    far.plan(faults.say(200, b"<html>"))
+
+    async def work(here: Near):
+        await here.upstreams.look_up(KEYS[:3])
+        await here.settle()
+        here.database.change(lambda c: c.execute("UPDATE upstream SET until = 1"))
+        (upstream,) = here.upstreams._upstreams
+        upstream._read = -FRESH
+        await here.upstreams.look_up([KEY])
+        await here.settle()
+        return upstream.left_alone
+
+    assert near(tmp_path, work, far)
 
 
 def test_one_that_refuses_a_key_is_not_left_alone(tmp_path, far):

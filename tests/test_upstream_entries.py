@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 
@@ -192,6 +193,36 @@ def test_one_that_knows_no_batches_is_asked_key_by_key(tmp_path, far):
     assert (found.unknown, found.later, found.held) == (set(), set(), {digest})
 
 
+def test_one_that_puts_off_for_ever_is_not_asked_for_ever(tmp_path, far):
+    def all_but_one_later(answer):
+        asked.append(far.requests[-1])
+        later = [key.text for key in KEYS[len(asked) :]]
+        body = json.dumps({"entries": {}, "later": later, "missing_content": []})
+        return answer.with_body(body.encode())
+
+    asked: list[object] = []
+    far.plan(all_but_one_later, "POST")
+
+    async def work(here: Near):
+        return await here.upstreams.look_up(KEYS)
+
+    found = near(tmp_path, work, far)
+    assert len(asked) == 10
+    assert (found.unknown, found.put_off) == (set(), set(KEYS[10:]))
+
+
+def test_what_is_pinned_stays_when_the_upstream_has_it_no_more(tmp_path, far):
+    async def work(here: Near):
+        Pins(here.database).add([KEY])
+        answers = Remembered(here.database)
+        for pairs, now in (([A], 1), ([], 2), ([B], 3), ([], 4)):
+            answers.put("far", {KEY: pairs, KEYS[0]: pairs}, now)
+        known = answers.get([KEY, KEYS[0]])
+        return [(answer.taken, answer.pairs) for answer in known.values()]
+
+    assert near(tmp_path, work, far) == [(4, [B]), (4, [])]
+
+
 def test_what_a_slow_one_says_too_late_is_for_the_next_time(tmp_path, far, monkeypatch):
     monkeypatch.setattr(entries, "PATIENCE", 0.3)
     far.plan(faults.refuse(Code.BAD_METHOD), "POST")
@@ -208,6 +239,23 @@ def test_what_a_slow_one_says_too_late_is_for_the_next_time(tmp_path, far, monke
     assert first.later == {Key("key-0")}
     assert len(first.rows) == 29
     assert second.unknown == {Key("key-0")}  # nothing was learned: not for ever
+
+
+def test_nothing_is_asked_key_by_key_when_nobody_waits(tmp_path, far, monkeypatch):
+    monkeypatch.setattr(entries, "PATIENCE", 0.3)
+    far.plan(faults.refuse(Code.BAD_METHOD), "POST")
+    far.plan(faults.drip(500), "GET")
+    for key in KEYS:
+        put(far, A, key=key)
+
+    async def work(here: Near):
+        first = await here.upstreams.look_up(KEYS)
+        await here.settle()
+        return first.later, await here.upstreams.look_up(KEYS[:8])
+
+    later, found = near(tmp_path, work, far)
+    assert (later, set(found.rows)) == (set(), set(KEYS[:8]))
+    assert len(far.requests) == 1 + 8
 
 
 def test_answers_are_not_more_bytes_than_they_may_be(tmp_path, far, monkeypatch):

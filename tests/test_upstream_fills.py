@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from gate import Gate, gate
-from upstreams import LARGE, SMALL, Near, near
+from upstreams import KEY, LARGE, SMALL, A, Near, near, put
 
 from slapos.networkcache.digest import Digest
 from slapos.networkcache.errors import (
@@ -18,6 +18,7 @@ from slapos.networkcache.errors import (
     NotFound,
     Refusal,
     StorageFull,
+    WrongContent,
 )
 from slapos.networkcache.server.growing import Fill, Growing, Interrupted
 from slapos.networkcache.server.upstream import fills, following
@@ -94,6 +95,24 @@ def test_of_many_contents_only_some_come_at_a_time(tmp_path, far, monkeypatch):
 
     assert near(tmp_path, work, far) == datas
     assert most == 2
+
+
+def test_nobody_waits_for_ever_until_others_have_come(tmp_path, gated, monkeypatch):
+    monkeypatch.setattr(fills, "AT_ONCE", 1)
+    monkeypatch.setattr(fills, "PATIENCE", 0.1)
+
+    async def work(here: Near):
+        content, _ = await begin(here, gated.digest)
+        with pytest.raises(Refusal) as caught:
+            await here.upstreams.open(Digest.of(b"other"))
+        gated.open()
+        await read_all(content)
+        await here.settle()
+        with pytest.raises(NotFound):  # its turn comes
+            await here.upstreams.open(Digest.of(b"other"))
+        return caught.value.code
+
+    assert near(tmp_path, work, gated) is Code.UPSTREAM
 
 
 @pytest.fixture
@@ -195,7 +214,33 @@ def test_wrong_bytes_are_never_whole_and_the_next_one_is_asked(tmp_path, far):
             data = await read_all(await here.upstreams.open(digest))
             return data, await here.states()
 
-        assert near(tmp_path, work, far, further) == (LARGE, {far.dir_url: "lying"})
+        assert near(tmp_path, work, far, further) == (LARGE, {})
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_one_that_gives_wrong_bytes_of_several_is_left_alone(tmp_path, far, right):
+    """Unless it gives right ones as well; what it says of keys is another matter."""
+    digests = [far.contents.put([bytes([number])]) for number in range(4)]
+    put(far, A)
+
+    async def work(here: Near):
+        for number, digest in enumerate(digests):
+            far.heal()
+            if not right or number != 2:
+                far.plan(faults.wrong, "GET /shacache")
+            with suppress(Refusal):
+                await here.upstreams.open(digest)
+            await here.upstreams.look_up([KEY])
+            await here.make_older(100)
+        return await here.states()
+
+    assert near(tmp_path, work, far) == ({} if right else {far.dir_url: "lying"})
+
+
+def doubt(here: Near) -> None:
+    """Let the first upstream have given wrong bytes of two contents."""
+    for content in (b"one", b"two"):
+        here.upstreams._upstreams[0].failed(WrongContent("wrong"), Digest.of(content))
 
 
 def test_wrong_bytes_of_a_small_one_are_seen_by_nobody(tmp_path, far):
@@ -205,6 +250,7 @@ def test_wrong_bytes_of_a_small_one_are_seen_by_nobody(tmp_path, far):
         further.contents.put([SMALL])
 
         async def work(here: Near):
+            doubt(here)
             data = await read_all(await here.upstreams.open(digest))
             return data, await here.states()
 
@@ -215,6 +261,7 @@ def test_a_resumed_one_of_another_size_lies(tmp_path, gated):
     gated.said = len(LARGE) + 1
 
     async def work(here: Near):
+        doubt(here)
         content, _ = await begin(here, gated.digest)
         gated.cut()
         with pytest.raises(Interrupted):
@@ -321,11 +368,12 @@ def test_too_large(tmp_path, far):
     assert near(tmp_path, work, far, content_limit=len(LARGE) - 1) == ({}, [])
 
 
-def test_endless(tmp_path, far):
+def test_one_that_does_not_end_is_no_more_than_too_large(tmp_path, far):
     digest = far.contents.put([LARGE])
     far.plan(faults.endless(b"x" * 65536))
 
     async def work(here: Near):
+        doubt(here)
         with pytest.raises(Refusal) as caught:
             await here.upstreams.open(digest)
         return caught.value.code, await here.states(), os.listdir(here.contents.temporary)
@@ -334,7 +382,7 @@ def test_endless(tmp_path, far):
         return FolderContents(tmp_path).writer(digest, 8 << 20)
 
     result = near(tmp_path, work, far, make_writer=bounded, content_limit=4 << 20)
-    assert result == (Code.TOO_LARGE, {far.dir_url: "lying"}, [])
+    assert result == (Code.TOO_LARGE, {}, [])
 
 
 def test_no_room(tmp_path, far):

@@ -25,6 +25,7 @@ from slapos.networkcache.server.upstream.exchange import Limits
 from slapos.networkcache.server.upstream.through import (
     POLL,
     REFUSED_PAUSE,
+    REST,
     Through,
     forgetting,
 )
@@ -106,7 +107,7 @@ def test_what_is_queued_is_forgotten_where_nothing_goes_on_any_more(tmp_path, fa
 
 
 def test_uploads_wait_for_one_that_is_away(tmp_path, far):
-    far.plan(faults.refuse(Code.BUSY))
+    far.plan(faults.drop)
 
     async def work(here, through, clock):
         pauses = []
@@ -135,6 +136,36 @@ def test_a_pair_that_is_refused_does_not_keep_back_the_others(tmp_path, far, jum
         return kept, queued(here)
 
     assert on_upstream(tmp_path, far, work) == ((1, "refused: forbidden"), [])
+
+
+@pytest.mark.parametrize("what", ["POST", "PUT"])
+@pytest.mark.parametrize("code", [Code.QUOTA, Code.BUSY])
+def test_a_pair_that_cannot_be_taken_does_not_keep_back_the_others(
+    tmp_path, far, what, code
+):
+    far.plan(faults.refuse(code), what, times=1)
+
+    async def work(here, through, clock):
+        here.put(KEY, Pair(*old(here.contents.put([b"other"]).hex)), upload_through=True)
+        assert [await through.send() for _ in range(4)] == [0, 0, 0, POLL]
+        (kept,) = queued(here)
+        clock.now += 2
+        assert [await through.send() for _ in range(2)] == [0, POLL]
+        return kept[0], queued(here), await here.states()
+
+    assert on_upstream(tmp_path, far, work) == (1, [], {})
+
+
+def test_one_that_takes_nothing_is_given_some_rest(tmp_path, far):
+    far.plan(faults.refuse(Code.BUSY), "PUT")
+
+    async def work(here, through, clock):
+        for number in range(2, 5):
+            pair = Pair(*old(Digest.of(b"content").hex, n=number))
+            here.put(KEY, pair, upload_through=True)
+        return [await through.send() for _ in range(4)]
+
+    assert on_upstream(tmp_path, far, work) == [0, 0, REST, REST]
 
 
 def test_a_pair_waits_for_its_content(tmp_path, far):

@@ -108,7 +108,7 @@ class _Copied:
 
     def _copy(self, digest: Digest) -> int | None:
         """The bytes that were copied; None where there is nothing to copy."""
-        if not self._target.has(digest):
+        if not self._is_copied(digest):
             try:
                 self._target.put(self._pieces(digest), digest)
                 self.spoilt.discard(digest)
@@ -118,6 +118,15 @@ class _Copied:
             except (WrongContent, _Unreadable):
                 self.spoilt.add(digest)
         return None
+
+    def _is_copied(self, digest: Digest) -> bool:
+        """Whether it is there, as long as it is in the source."""
+        if not self._target.has(digest):
+            return False
+        try:
+            return self._target.size(digest) == self._source.size(digest)
+        except (NotFound, StorageFailure):
+            return True  # the copy may be the last
 
     def _pieces(self, digest: Digest) -> Iterator[bytes]:
         try:
@@ -185,19 +194,29 @@ def _copy_rest(root: Path, folder: Path) -> None:
     _copy_file(str(root / VERSION_FILE), str(folder / VERSION_FILE))
     if (root / FOLDER).exists():
         copy = folder / FOLDER
-        # For this user alone, before the mode of the key is copied after its bytes.
         os.makedirs(copy, 0o700, exist_ok=True)
-        shutil.copytree(root / FOLDER, copy, copy_function=_copy_file, dirs_exist_ok=True)
+        copy.chmod(0o700)
+        for name in os.listdir(root / FOLDER):
+            _copy_file(str(root / FOLDER / name), str(copy / name))
         sync_folder(str(copy))
 
 
 def _copy_file(source: str, target: str) -> None:
-    """By one rename, so that an older copy is whole until then."""
+    """By one rename, so that an older copy is whole until then; and nobody else may read it
+    before it has the mode of `source`."""
     new = f"{target}.new"
-    shutil.copy2(source, new)
-    with open(new, "rb") as file:
+    with suppress(FileNotFoundError):
+        os.unlink(new)
+    with open(source, "rb") as original, open(new, "xb", opener=_for_this_user) as file:
+        shutil.copyfileobj(original, file)
+        file.flush()
+        shutil.copystat(source, new)
         os.fsync(file.fileno())
     os.replace(new, target)
+
+
+def _for_this_user(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _take_place(new: Path, path: Path) -> None:

@@ -96,13 +96,13 @@ class Shadir:
         self._authorise(request)
         await self._threads.run(self._check_room)
         pair = decode_put(await body.whole(request, PUT_LIMIT))
-        account = self._authorise(request)  # it may have been revoked while this came
         digest, may_come_later = accept(key, pair)
-        account.check_pair(key, pair)
         has = self._contents.has(digest)
         if not has and self._upstream is not None:
             # Whoever asked was told that it is here, and sends no content.
             has = await self._upstream.bring(digest)
+        account = self._authorise(request)  # it may have been revoked while this came
+        account.check_pair(key, pair)
         if not has and not may_come_later:
             raise Refusal(
                 Code.MISSING_CONTENT,

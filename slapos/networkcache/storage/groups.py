@@ -117,7 +117,12 @@ def _apply(connection: sqlite3.Connection, change: Change[object]) -> _Outcome:
     """
     connection.execute("SAVEPOINT change")
     try:
-        outcome = _Outcome(change(connection))
+        result = change(connection)
+        if isinstance(result, sqlite3.Cursor):
+            # Freed in another thread, it would reset its statement while that runs here.
+            result.close()
+            result = None
+        outcome = _Outcome(result)
     except Exception as wrong:
         if not connection.in_transaction:
             raise

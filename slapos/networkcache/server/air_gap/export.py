@@ -97,7 +97,7 @@ class _Export:
         key = asked.key
         rows = visible(known, self._root.contents.has)
         if asked.expected and not rows:
-            self._exported.missing.append((key, "there is nothing under it"))
+            self._exported.missing.append((key, "nothing was put here under it"))
         # Whoever takes them keeps no more: its oldest would give way, whoever put them.
         pairs = fit(rows, ACCOUNT_LIMIT)
         if len(pairs) < len(rows):

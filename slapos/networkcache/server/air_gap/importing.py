@@ -191,8 +191,8 @@ class _Taking:
             raise refused(name, "is not named as an export does")
         self._contents += 1
         if self._has(digest, size):
-            for _ in pieces:
-                pass
+            if Digest.of_pieces(pieces) != digest:
+                raise refused(name, "is damaged: its bytes are those of another content")
             self._taken.there += 1
             self._do(self._root.catalogue.store, digest, size, IMPORT)
             return

@@ -46,6 +46,12 @@ def _whole_number(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+def _path(text: str) -> Path:
+    if "\0" in text:
+        raise ValueError(f"expected a path without a NUL character, got {text!r:.100}")
+    return Path(text)
+
+
 def _url(text: str) -> str:
     parts = split(text)
     if (
@@ -91,7 +97,7 @@ FLAG = Kind(_flag, "true|false", _show_flag)
 PORT_NUMBER = Kind(_whole_number(0, 65535), "PORT")
 NUMBER = Kind(_whole_number(1, 1000), "N")
 TEXT = Kind(str, "TEXT")
-PATH = Kind(Path, "FILE")
+PATH = Kind(_path, "FILE")
 SIZE = Kind(parse_size, "SIZE", _show_size)
 DURATION = Kind(parse_duration, "DURATION", lambda value: f"{value:g} s")
 URL = Kind(_url, "URL")

@@ -61,21 +61,23 @@ class Process:
     def reload(self) -> bool:
         """Take the options again; whether they can be used. If not, the old ones stay."""
         try:
-            options = self._reread()
+            told = self._reread()
+            if self._alone:
+                _say_what_stays(self._options, told)
+            # What was good as it was told may contradict what only a restart changes.
+            options = told.with_fixed(self._options)
             options.check()
             read_secret(options.proxy_secret_file)
             upstream_tls(options)
             Authority(self._options.root / FOLDER, make=False)
             renew_tls(self.listeners, options)
             log_fd = _open_log(options.access_log)
-        except (NetworkcacheError, OSError) as error:
+        except Exception as error:
             _stays(error)
             return False
         os.dup2(log_fd, self._log_fd, inheritable=False)
         os.close(log_fd)
-        if self._alone:
-            _say_what_stays(self._options, options)
-        self._options = options.with_fixed(self._options)
+        self._options = options
         return True
 
     # -- serving
@@ -154,8 +156,6 @@ class Process:
             try:
                 await serving.take(self._options)
             except Exception as error:
-                if not isinstance(error, (NetworkcacheError, OSError)):
-                    traceback.print_exc()
                 self._options = before
                 _stays(error)
             connections.stall = self._options.stall
@@ -199,6 +199,9 @@ def _open_log(path: Path | None) -> int:
 
 
 def _stays(error: Exception) -> None:
+    """Say so; nothing that a reload meets ends the server, not even a fault of its own."""
+    if not isinstance(error, (NetworkcacheError, OSError)):
+        traceback.print_exception(error)
     say(f"the configuration stays as it was: {error}")
 
 

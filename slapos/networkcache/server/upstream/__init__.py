@@ -11,6 +11,7 @@
     through      local uploads on their way upstream
     watched      an upstream of which all workers know how it is doing
     breaker      when one is left alone: a value
+    doubts       what it said wrongly of single keys and contents
     door         the only door to the network, on the server's side
     exchange     one request and its answer, in time
     background   what goes on while nobody waits for it

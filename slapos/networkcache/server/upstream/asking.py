@@ -17,19 +17,23 @@ from .watched import Watched
 
 AT_ONCE = 8
 """Keys that are asked for at a time of one that knows no batches."""
+ROUNDS = 10
+"""Batches that one is asked for the same keys, which it puts off."""
 
 
 class Asking:
     """What `upstream` says: `pairs` of the keys of which it said anything, which of the
     contents asked for are `held`, and which `missing` of those that its pairs name.
     `left` are keys for which it is not asked any more, since what it said of the others is
-    enough for one answer. `ended` is done once no more comes."""
+    enough for one answer. `ended` is done once no more comes. `waiting` is how many wait
+    for that: for nobody, no key is asked for singly."""
 
     def __init__(self, upstream: Watched, background: Background):
         self.pairs: dict[Key, Sequence[Pair]] = {}
         self.held: set[Digest] = set()
         self.missing: set[Digest] = set()
         self.left: set[Key] = set()
+        self.waiting = 0
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._upstream = upstream
         self._background = background
@@ -53,8 +57,8 @@ class Asking:
         self, keys: Sequence[Key], contents: Sequence[Digest]
     ) -> tuple[Sequence[Key], Sequence[Digest]]:
         """What is left to ask for singly: all, of one that knows no batches."""
-        while True:
-            with self._upstream.asking():
+        for _ in range(ROUNDS):
+            with self._upstream.asking(keys[0] if keys else contents[0]):
                 answer = await self._upstream.door.batch(Batch(keys, contents))
             if answer is None:
                 return keys, contents
@@ -68,8 +72,9 @@ class Asking:
                 return (), ()
             keys, contents = [key for key in keys if key in later], ()
             if self._is_enough:
-                self.left.update(keys)
-                return (), ()
+                break
+        self.left.update(keys)
+        return (), ()
 
     async def _ask_singly(self, keys: Sequence[Key], contents: Sequence[Digest]) -> None:
         questions: list[Callable[[], Awaitable[None]]] = []
@@ -79,7 +84,7 @@ class Asking:
 
         async def ask() -> None:
             with suppress(SourceFailure):
-                for question in left:
+                while self.waiting and (question := next(left, None)):
                     with suppress(Refusal):
                         await question()
 
@@ -90,7 +95,7 @@ class Asking:
             self.left.add(key)
             return
         pairs: Sequence[Pair] = ()
-        with suppress(NotFound), self._upstream.asking():
+        with suppress(NotFound), self._upstream.asking(key):
             pairs = await self._upstream.door.look_up(key)
         await self._take({key: pairs})
 
@@ -100,7 +105,7 @@ class Asking:
         self._heard += sum(pair.size for pairs in taken.values() for pair in pairs)
 
     async def _measure(self, digest: Digest) -> None:
-        with suppress(NotFound), self._upstream.asking():
+        with suppress(NotFound), self._upstream.asking(digest):
             await self._upstream.door.length(digest)
             self.held.add(digest)
 

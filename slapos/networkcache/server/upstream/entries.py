@@ -83,9 +83,7 @@ class UpstreamEntries:
                 if not self._is_fresh(known.get((key, upstream.name)), now)
             ]
             asked[upstream.number] = self._ask(upstream, old, contents)
-        ends = [asking.ended for some in asked.values() for asking in some]
-        if ends:
-            await asyncio.wait(ends, timeout=PATIENCE)
+        await self._wait([asking for some in asked.values() for asking in some])
         marked = [key for (key, _), answer in known.items() if answer.needs_mark(now)]
         if marked:
             self._background.start(self._background.run(self._remembered.use, marked, now))
@@ -125,6 +123,7 @@ class UpstreamEntries:
         if upstream.left_alone:
             return set()
         number = upstream.number
+        keys = [key for key in keys if not upstream.doubted(key)]
         running = {a for key in keys if (a := self._asking.get((number, key)))}
         new = [key for key in keys if (number, key) not in self._asking]
         if new or contents:
@@ -133,6 +132,18 @@ class UpstreamEntries:
             self._background.start(self._hear(upstream, asking, new, contents))
             running.add(asking)
         return running
+
+    async def _wait(self, everybody: Sequence[Asking]) -> None:
+        """Wait until all have ended, or for so long as an asker does."""
+        for asking in everybody:
+            asking.waiting += 1
+        try:
+            if everybody:
+                ends = [asking.ended for asking in everybody]
+                await asyncio.wait(ends, timeout=PATIENCE)
+        finally:
+            for asking in everybody:
+                asking.waiting -= 1
 
     async def _hear(
         self,
@@ -144,13 +155,16 @@ class UpstreamEntries:
         now = int(self._clock())
         try:
             await asking.hear(keys, contents)
+            for key in set(keys).difference(asking.pairs):
+                del self._asking[upstream.number, key]  # to be asked for anew
             if asking.pairs:
                 await self._background.run(
                     self._remembered.put, upstream.name, asking.pairs, now
                 )
         finally:
             for key in keys:
-                del self._asking[upstream.number, key]
+                if self._asking.get((upstream.number, key)) is asking:
+                    del self._asking[upstream.number, key]
 
     def _merge(self, keys: Sequence[Key], known: Known, asked: Asked, now: int) -> Found:
         rows: dict[Key, Sequence[Stored]] = {}

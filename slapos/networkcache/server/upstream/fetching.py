@@ -107,7 +107,7 @@ class Fetching:
             # Where the connection is cut, the library may lose what had come.
             stuck = cut.reason is not Reason.UNREACHABLE and self._count == before
             if last or stuck:
-                upstream.failed(cut)
+                upstream.failed(cut, self._digest)
                 break
         return False
 
@@ -122,7 +122,7 @@ class Fetching:
         position = incoming.start
         try:
             async for piece in incoming.pieces:
-                await self._write(piece[max(0, self._count - position) :], upstream)
+                await self._write(piece[max(0, self._count - position) :])
                 position += len(piece)
         except SourceFailure as failure:
             return failure
@@ -147,10 +147,10 @@ class Fetching:
             self._claim.announce(size, self._writer.path)
         return True
 
-    async def _write(self, piece: bytes, upstream: Watched) -> None:
+    async def _write(self, piece: bytes) -> None:
         assert self._writer is not None
         if self._count + len(piece) > self._limit:
-            upstream.failed(Nonsense("it gives a content that does not end"))
+            # Which is no lie: it said no length, or `_begin` would have refused it.
             raise too_large(self._limit)
         await self._threads.run(self._writer.write, piece)
         self._claim.touch()
@@ -169,13 +169,15 @@ class Fetching:
             return False
         except Refusal as error:  # it was removed in that moment
             raise Interrupted(str(error)) from None
+        for giver in {upstream, self._giver or upstream}:
+            giver.was_right(self._digest)
         return True
 
     async def _blame(self, error: WrongContent, last: Watched) -> None:
         """Go on without who gave the beginning. Who gave the `last` part, where that is
         another one, is asked for all of it next time, and shows then whether it lies."""
         first = self._giver or last
-        first.failed(error)
+        first.failed(error, self._digest)
         await self._abort()
         if self._fill.growing or first is not last:
             raise Interrupted("an upstream gave wrong bytes")

@@ -10,8 +10,8 @@ import asyncio
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 
 from ...digest import Digest
 from ...errors import Code, NetworkcacheError, NotFound, Refusal, SourceFailure
@@ -36,6 +36,9 @@ left alone by then."""
 
 AT_ONCE = 64
 """Contents that one process fetches at a time; others wait, in order."""
+PATIENCE = 3.5
+"""Seconds for which they wait: less than our clients wait for us, who then go on to the
+next source."""
 
 
 class Fills:
@@ -109,7 +112,7 @@ class Fills:
         missing = too_long = False
         for upstream in self._upstreams:
             try:
-                with upstream.asking():
+                with upstream.asking(digest):
                     size = await upstream.door.length(digest)
             except NotFound:
                 missing = True
@@ -159,7 +162,7 @@ class Fills:
                 fill.fail(Interrupted("the server ends"))
 
     async def _fetch_or_follow(self, digest: Digest, fill: Fill) -> None:
-        async with self._turns:
+        async with self._turn():
             # After its turn came: whoever holds the claim is expected to go on.
             claim = Claim(self._claim_of(digest))
             if claim.mine:
@@ -168,6 +171,20 @@ class Fills:
                 return
         with closing(claim):
             await follow(fill, claim)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Raises `Refusal` where it does not come in time."""
+        try:
+            await asyncio.wait_for(self._turns.acquire(), PATIENCE)
+        except asyncio.TimeoutError:
+            # Not `busy`: it can be asked for anything else.
+            message = f"{AT_ONCE} contents are on their way already"
+            raise Refusal(Code.UPSTREAM, message) from None
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     async def _fetch(self, digest: Digest, fill: Fill, claim: Claim) -> None:
         if self._contents.has(digest):  # somebody was quicker

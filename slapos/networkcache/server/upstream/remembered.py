@@ -26,11 +26,13 @@ _DAY = 86400
 
 _GET = "SELECT upstream, taken, used, pairs FROM answer WHERE key = ?"
 # That there is nothing is forgotten at a put; also at one since the upstream was asked.
+# What is pinned stays when the upstream has it no more.
 _PUT = """
 INSERT INTO answer (key, upstream, taken, used, pairs) SELECT ?1, ?2, ?3, ?3, ?4
 WHERE ?4 != '' OR NOT EXISTS (SELECT 1 FROM entry WHERE key = ?1 AND put >= ?3)
-ON CONFLICT DO UPDATE SET
-    taken = excluded.taken, used = excluded.used, pairs = excluded.pairs
+ON CONFLICT DO UPDATE SET taken = excluded.taken, used = excluded.used, pairs = CASE
+    WHEN ?4 = '' AND EXISTS (SELECT 1 FROM pin WHERE pin.key = ?1) THEN pairs
+    ELSE excluded.pairs END
 """
 _USED = "UPDATE answer SET used = ? WHERE key = ?"
 _SIZE = "SELECT coalesce(sum(size), 0) FROM answer WHERE key = ?"

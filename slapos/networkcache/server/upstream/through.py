@@ -31,6 +31,7 @@ from ..directory import named_content
 from ..leader import Job
 from ..threads import Threads
 from .background import Background
+from .exchange import Nonsense
 from .watched import Watched
 
 POLL = 1.0
@@ -41,6 +42,10 @@ LONGEST_PAUSE = 600
 """Seconds up to which the pause doubles after each try in vain."""
 REFUSED_PAUSE = 3600
 """Seconds after which what was refused for good is tried again all the same."""
+SEVERAL = 3
+"""Pairs in a row that it says it cannot take, after which it is given some rest."""
+REST = 10.0
+"""Seconds of that, after each further one."""
 _FOR_GOOD = frozenset({400, 401, 403, 413})
 
 _QUEUE = "INSERT INTO outgoing (key, entry, signature, since) VALUES (?, ?, ?, ?)"
@@ -100,6 +105,7 @@ class Through:
         self._contents = contents
         self._background = background
         self._clock = clock
+        self._unable = 0  # times in a row
 
     async def run(self) -> None:
         """Send for ever; for one process alone."""
@@ -118,12 +124,14 @@ class Through:
             await self._send(outgoing)
         except (NotFound, Refusal, SourceFailure, WrongContent, StorageFailure) as error:
             pause = _pause(error, outgoing.tries)
-            alone = not isinstance(error, SourceFailure) and not _is_down(error)
+            alone = not isinstance(error, SourceFailure) or isinstance(error, Nonsense)
             due = int(self._clock()) + pause if alone else 0
             said = readable(error)[:300]
             await self._change(_FAILED, said, due, outgoing.number)
-            return 0 if alone else pause
+            self._unable = self._unable + 1 if _is_unable(error) else 0
+            return pause if not alone else REST if self._unable >= SEVERAL else 0
         await self._change(_DONE, outgoing.number)
+        self._unable = 0
         return 0
 
     def _next(self) -> _Outgoing | None:
@@ -136,17 +144,17 @@ class Through:
         digest = named_content(Stored(outgoing.pair))
         if digest is not None:
             await self._send_content(digest)
-        with self._upstream.asking():
+        with self._upstream.asking(outgoing.pair):
             await self._upstream.door.put(outgoing.key, outgoing.pair)
 
     async def _send_content(self, digest: Digest) -> None:
-        with suppress(NotFound), self._upstream.asking():
+        with suppress(NotFound), self._upstream.asking(digest):
             await self._upstream.door.length(digest)
             return
         with self._contents.open(digest) as content:
             # Or the upstream would be blamed for what is wrong with this disk.
             await self._background.read(_check, content, digest)
-            with self._upstream.asking():
+            with self._upstream.asking(digest):
                 pieces = self._pieces(content)
                 await self._upstream.door.store(digest, content.size, pieces)
 
@@ -169,8 +177,8 @@ def _check(content: Content, digest: Digest) -> None:
     check.finish()
 
 
-def _is_down(error: NetworkcacheError) -> bool:
-    """Whether the upstream takes nothing at all."""
+def _is_unable(error: NetworkcacheError) -> bool:
+    """Whether the upstream may take nothing at all, if it says so of several."""
     return isinstance(error, Refusal) and (error.status or 0) >= 500
 
 

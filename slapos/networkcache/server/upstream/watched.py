@@ -15,6 +15,7 @@ from ..monitoring.tally import Tally
 from .background import Background
 from .breaker import Breaker, State
 from .door import Incoming, Upstream
+from .doubts import Doubts, Subject
 from .exchange import Nonsense
 
 FRESH = 1.0
@@ -59,6 +60,7 @@ class Watched:
         self._background = background
         self._clock = clock
         self._breaker = Breaker()
+        self._doubts = Doubts()
         self._read = -FRESH
         self._unwritten = 0
 
@@ -67,10 +69,14 @@ class Watched:
         """Whether it is not to be asked now."""
         return self._known().left_alone(self._clock())
 
+    def doubted(self, subject: Subject) -> bool:
+        """Whether it is not to be asked for `subject`, of which it said what is wrong."""
+        return self._doubts.about(subject, self._clock())
+
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Count a request, and remember how it went. Raises `SourceFailure` where the
-        upstream is left alone."""
+    def asking(self, subject: Subject) -> Iterator[None]:
+        """Count a request about `subject`, and remember how it went. Raises
+        `SourceFailure` where the upstream is left alone."""
         now = self._clock()
         breaker = self._known()
         if breaker.left_alone(now):
@@ -80,30 +86,45 @@ class Watched:
         try:
             yield
         except NotFound:
-            self._take(self._breaker.answered(self._clock()))
+            self._answered(subject)
             raise
         except (Refusal, SourceFailure, WrongContent) as error:
-            self.failed(error)
+            self.failed(error, subject)
             raise
-        self._take(self._breaker.answered(self._clock()))
+        self._answered(subject)
 
-    def failed(self, error: Refusal | SourceFailure | WrongContent) -> None:
+    def was_right(self, subject: Subject) -> None:
+        """Remember that what it gave is right."""
+        self._doubts.was_right(subject)
+
+    def failed(
+        self, error: Refusal | SourceFailure | WrongContent, subject: Subject
+    ) -> None:
         """Remember what it did, and leave it alone if that is worth it."""
         self._tally.count(f"upstream-failed:{self.number}")
         now, said = self._clock(), readable(error)[:300]
+        # One that is tried after it was left alone is not given so many chances.
+        tried = self._breaker.state is not State.WELL
         if isinstance(error, (Nonsense, WrongContent)):
-            self._take(self._breaker.lied(now, said))
+            if self._doubts.lied(subject, now) or tried:
+                self._take(self._breaker.lied(now, said))
         elif isinstance(error, Refusal) and _about_this_one(error):
-            self._take(self._breaker.answered(now))
-        else:
+            self._answered(subject)
+        elif not isinstance(error, Refusal) or self._doubts.refused(subject) or tried:
             self._take(self._breaker.failed(now, said))
+
+    def _answered(self, subject: Subject) -> None:
+        self._doubts.answered(subject)
+        self._take(self._breaker.answered(self._clock()))
 
     @asynccontextmanager
     async def open(self, digest: Digest, start: int = 0) -> AsyncIterator[Incoming]:
         """Begin to read a content as `Upstream.open` does; what happens after the head of
         the answer is for the caller to judge."""
+        if self.doubted(digest):
+            raise SourceFailure(Reason.LEFT_ALONE, f"{self.name} gave wrong bytes of it")
         incoming = self.door.open(digest, start)
-        with self.asking():
+        with self.asking(digest):
             entered = await incoming.__aenter__()
         try:
             yield entered
