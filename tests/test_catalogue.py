@@ -15,6 +15,8 @@ from processes import wait_until
 from slapos.networkcache.digest import Digest
 from slapos.networkcache.entry import Key
 from slapos.networkcache.errors import NotFound, Refusal
+from slapos.networkcache.server.root import open_root
+from slapos.networkcache.storage import Stored
 
 
 @pytest.fixture
@@ -35,6 +37,19 @@ def test_what_an_upstream_gave_belongs_to_who_puts_it(root):
     keep(root, b"content", fetched=True)
     known = root.catalogue.get(digest)
     assert (known.account, known.fetched) == ("ann", False)
+
+
+def test_what_an_upstream_gave_belongs_to_who_names_it(root):
+    """Whichever comes first; and what somebody put stays theirs."""
+    known = keep(root, b"known", fetched=True)
+    name(root, "key", known, "ann")
+    later = Digest.of(b"later")
+    name(root, "key", later, "bob", hidden=True)
+    keep(root, b"later", fetched=True)
+    put_here = keep(root, b"put", "cid")
+    name(root, "key", put_here, "ann")
+    rows = [root.catalogue.get(digest)[2:4] for digest in (known, later, put_here)]
+    assert rows == [("ann", False), ("bob", False), ("cid", False)]
 
 
 @pytest.mark.parametrize("fetched", [False, True])
@@ -208,3 +223,26 @@ def test_no_pair_comes_back_without_its_content(root):
         wait_until(lambda: waiting.qsize() == 3)
         other.execute("ROLLBACK")
     assert not root.entries.get([key]) or here(root) == {digest}
+
+
+@pytest.mark.parametrize("how", ["stored", "adopted"])
+def test_a_pair_is_hidden_until_its_content_is_known(tmp_path, how):
+    """And no longer; another one that looks up the same is left alone."""
+    digest = Digest.of(b"content")
+    alike = Digest(digest.hex[:64] + "0" * 64)
+    told = []
+    with closing(
+        open_root(tmp_path / "new", make=True, after_put=lambda _, *what: told.append(what))
+    ) as root:
+        pair = name(root, "key", digest, "ann", hidden=True)
+        name(root, "alike", alike, hidden=True)
+        told.clear()
+        if how == "stored":
+            keep(root, b"content")
+        else:
+            root.contents.put([b"content"])
+            root.catalogue.adopt([digest])
+        keep(root, b"content")
+        shown = root.database.rows("SELECT key FROM entry WHERE hidden = 0")
+    assert shown == [("key",)]
+    assert told == [(Key("key"), Stored(pair, "ann"), digest)]

@@ -10,12 +10,16 @@ import pytest
 from golden_roots.make import HERE
 from keeping import DAY, NOW, here, keep, keys, make_root, name, small_disk
 
+from slapos.networkcache.digest import Digest
 from slapos.networkcache.entry import Key
 from slapos.networkcache.server.log import Log
+from slapos.networkcache.server.space.clock import doubt, lower
 from slapos.networkcache.server.space.collect import collect, make_room, steps
 from slapos.networkcache.server.space.pairs import pairs_go
 from slapos.networkcache.server.space.pins import Pins
 from slapos.networkcache.server.space.rules import Rules, Why
+from slapos.networkcache.server.upstream.through import queue
+from slapos.networkcache.storage import Stored
 from slapos.networkcache.storage.transfers import Limits
 
 LATER = NOW + 30 * DAY
@@ -124,6 +128,21 @@ def test_pairs_whose_content_never_came_go_after_a_day(root):
     assert both(root, ORIGIN, NOW + DAY - 60) == {}
     assert both(root, ORIGIN).keys() == {Why.NEVER_CAME}
     assert (keys(root), here(root)) == ({"came"}, {came})
+
+
+@pytest.mark.parametrize("order", ["pair first", "at once"])
+def test_a_pair_whose_content_came_stays_when_that_is_set_aside(root, order):
+    digest = Digest.of(b"content")
+    if order == "pair first":
+        name(root, "key", digest, hidden=True)
+        keep(root, b"content")
+    else:  # it came just after whoever put the pair looked for it
+        keep(root, b"content")
+        name(root, "key", digest, hidden=True)
+        assert both(root, ORIGIN, NOW + 2 * DAY) == {}
+    root.catalogue.remove([digest], named=True)
+    assert both(root, ORIGIN) == {}
+    assert keys(root) == {"key"}
 
 
 def test_to_look_for_what_nobody_asks_for_takes_short_steps(root):
@@ -247,6 +266,45 @@ def test_what_is_to_be_sent_on_stays(root):
         )
     )
     assert both(root, Rules(keep=DAY)) == {}
+
+
+def test_what_has_no_content_is_not_to_be_sent_on(root):
+    pair = name(root, "key", Digest.of(b"never"), hidden=True)
+    root.database.change(lambda c: queue(c, Key("key"), Stored(pair), None))
+    assert both(root, ORIGIN).keys() == {Why.NEVER_CAME}
+    assert root.database.rows("SELECT * FROM outgoing") == []
+
+
+# -- the clock
+
+
+def test_a_clock_that_is_far_ahead_is_believed_after_a_day(root):
+    ahead = NOW + 400 * DAY
+    database = root.database
+    assert doubt(database, NOW) is None
+    assert doubt(database, NOW + 30 * DAY) is None
+    assert "and last said" in doubt(database, ahead)
+    assert doubt(database, ahead + DAY - 1), "the server was begun anew"
+    assert doubt(database, ahead + 40 * DAY), "it jumped again"
+    assert doubt(database, NOW + 31 * DAY) is None, "it was set right"
+    assert doubt(database, ahead)
+    assert doubt(database, ahead + DAY) is None
+    assert doubt(database, NOW), "it was set back"
+
+
+def test_a_clock_that_is_far_from_the_log_is_doubted(root):
+    name(root, "key", keep(root, b"content"))
+    assert doubt(root.database, NOW + 31 * DAY)
+
+
+def test_what_was_used_in_time_to_come_was_used_now(root):
+    digests = [keep(root, b"%d" % n, used=NOW + n * DAY) for n in (1, 2)]
+    asked(root, "key", NOW + 2 * DAY)
+    for _ in lower(root.database, NOW):
+        pass
+    used = [root.catalogue.get(digest).used for digest in digests]
+    assert used == [NOW + DAY, NOW]
+    assert root.database.rows("SELECT used FROM key_use") == [(NOW,)]
 
 
 # -- the log, and in between

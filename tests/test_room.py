@@ -174,6 +174,21 @@ def test_what_an_upstream_gave_costs_who_puts_it(root):
         intake(root)(Account("ann", quota=99), digest, 100)
 
 
+def test_what_an_upstream_gave_costs_who_names_it(root):
+    """It would be kept for their sake."""
+    digest = keep(root, bytes(MIB), fetched=True)
+    root.database.change(
+        lambda c: c.execute("INSERT INTO account VALUES ('ann', '[]', ?, '[]', 0)", (MIB,))
+    )
+    with pytest.raises(QuotaExceeded, match=r"ann may keep 1\.0 MiB"):
+        name(root, "key", digest, "ann")
+    assert (root.catalogue.get(digest).fetched, list(root.entries)) == (True, [])
+    root.database.change(lambda c: c.execute("UPDATE account SET quota = quota * 2"))
+    name(root, "key", digest, "ann")
+    with pytest.raises(QuotaExceeded):
+        room(root).take("ann", MIB, 2 * MIB)
+
+
 @pytest.mark.parametrize("size", [None, 50])
 def test_what_fails_on_its_way_takes_no_room(root, size):
     with intake(root, total=100)(ANONYMOUS, None, size) as writer:

@@ -1,5 +1,5 @@
-"""The clock of a server is set back: nothing goes because of that, and nothing waits until
-it is as late again."""
+"""The clock of a server is far ahead, or is set back: nothing goes because of that, and
+nothing waits until it is as late again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from keeping import keep, make_root, name
 from processes import wait_until
 from wire import ask, old, pairs, post, put
 
@@ -70,6 +71,24 @@ def test_nothing_is_collected_because_a_clock_was_set_back(make_server, clock):
         assert ask(server, "GET", f"/shacache/{Digest.of(data)}").body == data
     assert put(server, "then", old(then, n=2)).status == 201
     assert pairs(server, "then") == [old(then, n=2), old(then)], "the latest is first"
+
+
+def test_nothing_is_collected_because_a_clock_was_far_ahead_once(
+    make_server, clock, tmp_path
+):
+    """As that of a computer may be until it is told the time."""
+    with closing(make_root(tmp_path / "root")) as root:
+        orphan = keep(root, b"orphan")
+        name(root, "key", keep(root, b"named"))
+    clock.set(400)
+    server = make_server(root=tmp_path / "root", wrap=clock.wrap)
+    for _ in range(2):
+        wait_until(lambda: "not collected: the clock says" in server.errors.read_text())
+        server.errors.write_text("")
+        post(server, b"now")
+        assert ask(server, "HEAD", f"/shacache/{orphan}").status == 200
+        server.stop()
+        server.start()
 
 
 def test_what_upstreams_did_is_not_held_against_them_for_400_days(make_server, far, clock):

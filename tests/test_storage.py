@@ -133,6 +133,15 @@ def test_a_content_that_was_cut_is_replaced(tmp_path):
         assert content.read(0, 10) == b"hello"
 
 
+def test_a_content_that_cannot_be_opened_is_replaced(tmp_path):
+    store = FolderContents(tmp_path)
+    path = Path(store.path(store.put([b"hello"])))
+    path.unlink()
+    path.symlink_to(path)
+    store.put([b"hello"])
+    assert path.read_bytes() == b"hello"
+
+
 def test_strange_files_are_not_listed(tmp_path):
     store = FolderContents(tmp_path)
     digest = store.put([b"hello"])

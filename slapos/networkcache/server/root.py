@@ -33,7 +33,7 @@ from ..digest import Digest
 from ..entry import Key
 from ..errors import Code, NetworkcacheError, Refusal, StorageFailure
 from ..storage import ContentStore, Stored
-from ..storage.catalogue import Catalogue
+from ..storage.catalogue import Catalogue, claim
 from ..storage.database import Database
 from ..storage.durable import disk_faults, make_folder, sync_folder
 from ..storage.folder import FolderContents
@@ -96,9 +96,9 @@ def open_root(
 
     Only to `make` it may it be new; `locked` says that this process, or its parent, is the
     one that serves from it. Left-overs of dead processes go only to `tidy` up.
-    `after_put` belongs to the transaction of each new pair. One that is to be filled is no
-    backup any more. Raises `NoServer`, `AnotherUser`, and `StorageFailure` where it cannot
-    be used.
+    `after_put` belongs to the transaction of each new pair, and again to that in which it
+    is hidden no more. One that is to be filled is no backup any more. Raises `NoServer`,
+    `AnotherUser`, and `StorageFailure` where it cannot be used.
     """
     path = os.path.abspath(folder)
     exists = os.path.exists(os.path.join(path, ENTRIES))
@@ -114,7 +114,8 @@ def open_root(
     contents = FolderContents(path, tidy=tidy)
     database = Database(os.path.join(path, ENTRIES))
     try:
-        catalogue = Catalogue(database, contents, os.path.join(path, WORKERS))
+        workers = os.path.join(path, WORKERS)
+        catalogue = Catalogue(database, contents, workers, after_put)
         if version < VERSION:
             _upgrade(path, contents, catalogue, progress)
     except BaseException:
@@ -156,11 +157,13 @@ def _content_is_there(contents: ContentStore) -> Within:
 
 
 def _accounted(after_put: Within | None) -> Within:
-    """Within the quota of who put it, and told in the log."""
+    """Within the quota of who put it, with what stays for it, and told in the log."""
 
     def check(
         connection: sqlite3.Connection, key: Key, stored: Stored, content: Digest | None
     ) -> None:
+        if content is not None:
+            claim(connection, content, stored.account)
         account = connection.execute(
             "SELECT quota FROM account WHERE name = ?", (stored.account,)
         ).fetchone()

@@ -3,7 +3,8 @@
 A content is acknowledged once it has its row here. One that has none yet, since its
 server was killed at that moment, gets it when it is next used, put or checked. One that is
 used before whoever sends it could record it gets a row that says as much: it becomes that
-of the first who records it.
+of the first who records it. What an upstream gave becomes that of the first whose pair
+names it: from then on it stays for their sake.
 
 **Removing while serving.** All that adds a pair, records a content or removes one is a
 transaction of the same `database`, and each looks at the folder within it: so nobody is
@@ -22,11 +23,12 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..digest import Digest
-from ..entry import Key
+from ..entry import Key, Pair
 from ..errors import Code, NotFound, Refusal
-from . import ContentStore
+from . import ContentStore, Stored
 from .database import Database
-from .schema import content_number
+from .schema import content_number, named_in
+from .sqlite import Within
 from .transfers import Transfers
 
 _STORED = """
@@ -54,7 +56,12 @@ ON CONFLICT (key) DO UPDATE SET
 """
 _COLUMNS = "digest, size, account, fetched, stored, used, reads, checked"
 _GET = f"SELECT {_COLUMNS} FROM content WHERE digest = ?"
-_NAMED = "SELECT 1 FROM entry WHERE content = ? LIMIT 1"
+_NAMED = "SELECT account FROM entry WHERE content = ? ORDER BY id LIMIT 1"
+_CLAIMED = "UPDATE content SET fetched = 0, account = ? WHERE digest = ? AND fetched = 1"
+_WAITING = """
+SELECT id, key, entry, signature, account FROM entry WHERE content = ? AND hidden = 1
+"""
+_SHOW = "UPDATE entry SET hidden = 0 WHERE id = ?"
 _UNNAMED = "NOT EXISTS (SELECT 1 FROM entry WHERE entry.content = content.number)"
 _STEP = 1000
 _AT_ONCE = 4 << 30
@@ -82,12 +89,19 @@ class Catalogue:
     """The rows of the contents of a store.
 
     `transfers` is what is promised to those on their way; `folder` is where that keeps
-    its lock.
+    its lock. `shown` belongs to the transaction in which a pair is hidden no more.
     """
 
-    def __init__(self, database: Database, contents: ContentStore, folder: str):
+    def __init__(
+        self,
+        database: Database,
+        contents: ContentStore,
+        folder: str,
+        shown: Within | None = None,
+    ):
         self._database = database
         self._contents = contents
+        self._shown = shown
         self.transfers = Transfers(database, folder)
 
     def close(self) -> None:
@@ -120,7 +134,10 @@ class Catalogue:
             new = not connection.execute(_PUT_BEFORE, (digest.raw, fetched)).fetchone()
             connection.execute(_STORED, row)
             if new:
+                self.show(connection, digest)
                 also(connection)
+            if fetched and (named := _naming(connection, digest)):
+                claim(connection, digest, *named)
             if transfer is not None:
                 connection.execute("DELETE FROM transfer WHERE id = ?", (transfer,))
 
@@ -163,7 +180,20 @@ class Catalogue:
         except NotFound:
             return False
         done = connection.execute(_ADOPTED, (*_name(digest), size, stored, used, reads))
+        if done.rowcount:
+            self.show(connection, digest)
         return bool(done.rowcount)
+
+    def show(self, connection: sqlite3.Connection, digest: Digest) -> None:
+        """Within a transaction: a content is there, so no pair that names it is hidden."""
+        waiting = connection.execute(_WAITING, (content_number(digest.raw),)).fetchall()
+        for number, key, entry, signature, account in waiting:
+            if named_in(entry) != digest.raw:
+                continue
+            connection.execute(_SHOW, (number,))
+            if self._shown is not None:
+                stored = Stored(Pair(entry, signature), account)
+                self._shown(connection, Key(key), stored, digest)
 
     def get(self, digest: Digest) -> Known | None:
         """The row of a content, where it has one."""
@@ -220,7 +250,7 @@ class Catalogue:
                 for each in known
                 if each is not None
                 and (unused_since is None or each.used <= unused_since)
-                and (named or not _is_named(connection, each.digest))
+                and (named or not _naming(connection, each.digest))
             ]
             rows = [(each.digest.raw,) for each in gone]
             connection.executemany("DELETE FROM content WHERE digest = ?", rows)
@@ -271,9 +301,15 @@ def _name(digest: Digest) -> tuple[bytes, int]:
     return digest.raw, content_number(digest.raw)
 
 
-def _is_named(connection: sqlite3.Connection, digest: Digest) -> bool:
+def _naming(connection: sqlite3.Connection, digest: Digest) -> Sequence[str]:
+    """The account of the first pair that names a content; empty where none does."""
     row = connection.execute(_NAMED, (content_number(digest.raw),)).fetchone()
-    return row is not None
+    return row or ()
+
+
+def claim(connection: sqlite3.Connection, digest: Digest, account: str) -> None:
+    """Within a transaction: what an upstream gave is that of `account` from now on."""
+    connection.execute(_CLAIMED, (account, digest.raw))
 
 
 def _known(row: Sequence[Any]) -> Known:

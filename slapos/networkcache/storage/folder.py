@@ -240,7 +240,7 @@ def _sync_existing(path: str, size: int, digest: Digest) -> bool:
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:
         return False
     try:
         if os.fstat(fd).st_size != size or not _has_digest(fd, digest):

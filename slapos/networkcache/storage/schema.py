@@ -227,11 +227,17 @@ def content_number(digest: bytes) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def _content_of(entry: str) -> int | None:
+def named_in(entry: str) -> bytes | None:
+    """The digest that an entry names, None where it names none."""
     try:
-        return content_number(bytes.fromhex(json.loads(entry)["sha512"]))
+        return bytes.fromhex(json.loads(entry)["sha512"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def _content_of(entry: str) -> int | None:
+    digest = named_in(entry)
+    return None if digest is None else content_number(digest)
 
 
 def expiry_of(entry: str) -> int | None:

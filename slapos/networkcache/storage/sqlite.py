@@ -49,7 +49,8 @@ class SQLiteEntries(EntryStore):
     """Entries in a `Database`, or in one of its own at a path.
 
     `before` is called in the transaction of every put, and `after` only where that added
-    a pair; both may refuse it. Raises `StorageFailure` as `Database` does.
+    a pair, or showed a hidden one; both may refuse it. Raises `StorageFailure` as
+    `Database` does.
     """
 
     def __init__(
@@ -125,13 +126,14 @@ def _pairs(reader: sqlite3.Connection, key: Key) -> list[Stored]:
 def _put(
     connection: sqlite3.Connection, key: Key, stored: Stored, content: Digest | None
 ) -> bool:
-    """Whether the pair is a new one."""
+    """Whether the pair is a new one, or hidden no more."""
     pair, account, hidden = stored
     known = connection.execute(_FIND, (key.text, pair.signature, pair.entry)).fetchone()
     if known is not None:
-        if known[1] and not hidden:
+        shown = known[1] and not hidden
+        if shown:
             connection.execute(_SHOW, (known[0],))
-        return False
+        return bool(shown)
     number = content and content_number(content.raw)
     now = int(time.time())
     row = (key.text, account, hidden, pair.size, pair.entry, pair.signature, now, number)

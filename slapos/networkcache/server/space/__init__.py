@@ -6,6 +6,7 @@
     pairs       pairs that expired, whose content never came, that nobody asks for
     contents    contents that no pair names, and those used least where there is a limit
     collect     all of it: by hand, every hour, and when room is wanted
+    clock       whether the clock is to be believed when it is every hour
     pins        keys whose pairs and contents no collection takes
     holdings    what is kept under a key, and how somebody ends it
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 
 from ...errors import StorageFailure
 from ...storage.disk import Disk
@@ -14,6 +15,7 @@ from ..configuration.options import Options
 from ..leader import Job
 from ..root import Root
 from ..threads import Threads
+from .clock import doubt, lower
 from .contents import least_used_go, room_can_be_made, unnamed_go
 from .pairs import forget_keys, pairs_go
 from .room import Room
@@ -79,16 +81,27 @@ def make_room(root: Root, rules: Rules, size: int) -> None:
 
 
 def collecting(root: Root, rules: Rules, threads: Threads) -> Job:
-    """Collects every hour; a `Job`."""
+    """Collects every hour, unless the clock is to be doubted; a `Job`."""
+
+    async def all_steps() -> None:
+        now = time.time()
+        if doubted := await threads.run(doubt, root.database, int(now)):
+            _say_not_collected(doubted)
+            return
+        each = chain(lower(root.database, int(now)), steps(root, rules, now=now))
+        while await threads.run(next, each, None) is not None:
+            pass
 
     async def job() -> None:
         while True:
             try:
-                each = steps(root, rules, now=time.time())
-                while await threads.run(next, each, None) is not None:
-                    pass
+                await all_steps()
             except StorageFailure as error:
-                print(f"networkcache server: not collected: {error}", file=sys.stderr)
+                _say_not_collected(str(error))
             await asyncio.sleep(EVERY)
 
     return job
+
+
+def _say_not_collected(why: str) -> None:
+    print(f"networkcache server: not collected: {why}", file=sys.stderr)

@@ -16,6 +16,7 @@ from ...storage.database import Row
 from ..directory import named_content
 from ..log import OPERATOR, record
 from ..root import Root
+from .pairs import SEND_NO_MORE
 from .pins import Pins
 
 _SELECT = """
@@ -23,7 +24,6 @@ SELECT id, entry, signature, account, hidden, put FROM entry WHERE key = ? ORDER
 """
 _DELETE = "DELETE FROM entry WHERE id = ? AND key = ? AND entry = ? AND signature = ?"
 _FORGET = "DELETE FROM answer WHERE key = ?"
-_SEND_NO_MORE = "DELETE FROM outgoing WHERE key = ? AND entry = ? AND signature = ?"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _remove(connection: sqlite3.Connection, key: Key, held: Held) -> bool:
     # The number of the last row that went may be that of another pair by now.
     if not connection.execute(_DELETE, (held.number, *pair)).rowcount:
         return False
-    connection.execute(_SEND_NO_MORE, pair)
+    connection.execute(SEND_NO_MORE, pair)
     digest = held.digest.hex if held.digest else ""
     detail = f"{digest}, put by {held.account or 'anonymous'}"
     record(connection, OPERATOR, "entry remove", key.text, detail)

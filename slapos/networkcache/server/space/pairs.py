@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
+from ...digest import Digest
 from ...entry import Pair
 from ...storage import ContentStore, Stored
 from ...storage.database import Database, Row
@@ -19,8 +20,9 @@ FORGOTTEN = 30 * 86400.0
 _STEP = 500
 _KEYS = ("", "~" * 256)
 
-# Pinned, or still to be sent on to an upstream.
-_KEPT = """(EXISTS (SELECT 1 FROM pin WHERE pin.key = entry.key)
+_PINNED = "EXISTS (SELECT 1 FROM pin WHERE pin.key = entry.key)"
+# Or still to be sent on to an upstream.
+_KEPT = f"""({_PINNED}
     OR EXISTS (SELECT 1 FROM outgoing WHERE outgoing.key = entry.key))"""
 _EXPIRED = "(expires IS NOT NULL AND expires < :expired)"
 _UNASKED = """(put < :unasked AND NOT EXISTS (
@@ -31,11 +33,12 @@ STAYS = f"({_KEPT} OR NOT ({_EXPIRED} OR {_UNASKED}))"
 _CONDITIONS = {
     Why.EXPIRED: f"{_EXPIRED} AND NOT {_KEPT}",
     Why.UNASKED: f"{_UNASKED} AND NOT {_EXPIRED} AND NOT {_KEPT}",
-    # When those of version 1 were put is not known: 0.
+    # When those of version 1 were put is not known: 0. There is nothing to be sent on.
     Why.NEVER_CAME: "hidden = 1 AND put > 0 AND put < :grace"
-    f" AND NOT ({_EXPIRED} OR {_UNASKED} OR {_KEPT})",
+    f" AND NOT ({_PINNED} OR ({_EXPIRED} OR {_UNASKED}) AND NOT {_KEPT})",
 }
 _COLUMNS = "id, key, account, size, entry, signature"
+SEND_NO_MORE = "DELETE FROM outgoing WHERE key = ? AND entry = ? AND signature = ?"
 
 
 def moments(rules: Rules, now: float) -> Mapping[str, int]:
@@ -51,10 +54,12 @@ def pairs_go(
     """Remove pairs, in steps, and give what went; or what would, in a `dry_run`."""
     parameters = moments(rules, now)
     for why, rows in _candidates(root.database, rules, parameters):
-        if why is Why.NEVER_CAME:
-            rows = [row for row in rows if not _came(root.contents, row)]
         if dry_run:
-            yield [_gone(why, row) for row in rows]
+            yield [
+                _gone(why, row)
+                for row in rows
+                if why is not Why.NEVER_CAME or not _came(root.contents, row)
+            ]
             continue
         for start in range(0, len(rows), _STEP):
             yield _remove(root, why, rows[start : start + _STEP], parameters)
@@ -84,15 +89,18 @@ def _candidates(
 def _remove(
     root: Root, why: Why, rows: Sequence[Row], parameters: Mapping[str, int]
 ) -> Sequence[Gone]:
-    """Remove those of `rows` of which it still holds."""
+    """Remove those of `rows` of which it still holds. One whose content came is shown: what
+    becomes of that later is no reason for it to go."""
     delete = f"DELETE FROM entry WHERE id = :id AND {_CONDITIONS[why]}"
 
     def change(connection: sqlite3.Connection) -> Sequence[Gone]:
         gone = []
         for row in rows:
-            if why is Why.NEVER_CAME and _came(root.contents, row):
+            if why is Why.NEVER_CAME and (digest := _came(root.contents, row)):
+                root.catalogue.show(connection, digest)
                 continue
             if connection.execute(delete, {**parameters, "id": row[0]}).rowcount:
+                connection.execute(SEND_NO_MORE, (row[1], *row[4:6]))
                 record(connection, COLLECTION, "remove", row[1], _detail(why, row))
                 gone.append(_gone(why, row))
         return gone
@@ -100,9 +108,10 @@ def _remove(
     return root.database.change(change)
 
 
-def _came(contents: ContentStore, row: Row) -> bool:
+def _came(contents: ContentStore, row: Row) -> Digest | None:
+    """The content that a pair names, where it is there."""
     digest = named_content(_stored(row))
-    return digest is not None and contents.has(digest)
+    return digest if digest is not None and contents.has(digest) else None
 
 
 def _stored(row: Row) -> Stored:
